@@ -1,0 +1,126 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours compiles under these; `STYLE.md` says why.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Generated code follows its generator's style, so warnings do not stop it.
+let generated: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+func layer(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+// Lowest layer first; a target may depend only on what stands above it here.
+var targets: [Target] = [
+    layer("Base"),
+    layer("Platform", ["Base"]),
+    layer("PlatformLinux", ["Base", "Platform"]),
+    layer("PlatformSim", ["Base", "Platform"]),
+    layer("EtcdProto", ["Base", protobuf], settings: generated),
+    layer("RaftCore", ["Base"]),
+    layer("RaftProto", ["Base", "RaftCore", "EtcdProto"]),
+    layer("WAL", ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"]),
+    layer("SnapshotStore", ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"]),
+    layer("Bolt", ["Base", "Platform"]),
+    layer("MVCC", ["Base", "Platform", "Bolt", "EtcdProto"]),
+    layer("Membership", ["Base", "MVCC", "EtcdProto", crypto]),
+    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Membership", "EtcdProto"]),
+    layer(
+        "Member",
+        [
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Membership", "Apply",
+            "EtcdProto", logging,
+        ]),
+    .systemLibrary(
+        name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
+    layer("HTTP2", ["Base", "CNGHTTP2", nioCore, nioPosix, nioHTTP1, logging]),
+    layer("ClientAPI", ["Base", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+    .executableTarget(
+        name: "martlet",
+        dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", logging, arguments, yams],
+        swiftSettings: strict),
+    layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
+
+    tests("BaseTests", ["Base"]),
+    tests("PlatformTests", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
+    tests("EtcdProtoTests", ["Base", "EtcdProto", protobuf]),
+    tests("RaftCoreTests", ["Base", "RaftCore"]),
+    tests(
+        "WALTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "WAL", "EtcdProto"]),
+    tests(
+        "SnapshotStoreTests",
+        ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "SnapshotStore", "EtcdProto"]),
+    tests("BoltTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt"]),
+    tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto"]),
+    tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
+    tests(
+        "ApplyTests",
+        [
+            "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt", "MVCC", "Membership", "Apply",
+            "EtcdProto",
+        ]),
+    tests(
+        "MemberTests",
+        [
+            "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
+            "Membership", "Apply", "Member", "EtcdProto", logging,
+        ]),
+    tests("HTTP2Tests", ["Base", "HTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
+    tests(
+        "ClientAPITests", ["Base", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+    tests("Conformance", ["Base", "HTTP2", "EtcdProto", nioCore, nioPosix, logging]),
+    tests("Tidy", []),
+]
+
+let package = Package(
+    name: "martlet",
+    products: [
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "RaftCore", targets: ["RaftCore"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: targets
+)
+
+// `MARTLET_TARGETS=Bolt,BoltTests swift test` builds only that slice and what it needs; CI builds everything.
+if let wanted = Context.environment["MARTLET_TARGETS"]?.split(separator: ",").map(String.init) {
+    var keep = Set(wanted)
+    for target in targets.reversed() where keep.contains(target.name) {
+        for case .byNameItem(let name, _) in target.dependencies { keep.insert(name) }
+    }
+    package.targets = targets.filter { keep.contains($0.name) }
+    package.products = package.products.filter { keep.isSuperset(of: [$0.name]) }
+}

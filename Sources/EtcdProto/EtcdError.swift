@@ -1,0 +1,70 @@
+/// The status codes of gRPC.
+public enum GRPCCode: UInt8, Sendable, Hashable {
+    case ok = 0
+    case cancelled = 1
+    case unknown = 2
+    case invalidArgument = 3
+    case deadlineExceeded = 4
+    case notFound = 5
+    case alreadyExists = 6
+    case permissionDenied = 7
+    case resourceExhausted = 8
+    case failedPrecondition = 9
+    case aborted = 10
+    case outOfRange = 11
+    case unimplemented = 12
+    case `internal` = 13
+    case unavailable = 14
+    case dataLoss = 15
+    case unauthenticated = 16
+}
+
+/// An error of etcd's API: clients tell them apart by the text, so it is part of the protocol.
+public struct EtcdError: Error, Hashable, Sendable, CustomStringConvertible {
+    public var code: GRPCCode
+    public var message: String
+
+    public init(_ code: GRPCCode, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}
+
+extension EtcdError {
+    public static let emptyKey = EtcdError(.invalidArgument, "etcdserver: key is not provided")
+    public static let keyNotFound = EtcdError(.invalidArgument, "etcdserver: key not found")
+    public static let valueProvided = EtcdError(.invalidArgument, "etcdserver: value is provided")
+    public static let leaseProvided = EtcdError(.invalidArgument, "etcdserver: lease is provided")
+    public static let tooManyOps = EtcdError(.invalidArgument, "etcdserver: too many operations in txn request")
+    public static let duplicateKey = EtcdError(.invalidArgument, "etcdserver: duplicate key given in txn request")
+    public static let invalidClientAPIVersion = EtcdError(
+        .invalidArgument, "etcdserver: invalid client api version")
+    public static let invalidSortOption = EtcdError(.invalidArgument, "etcdserver: invalid sort option")
+    public static let compacted = EtcdError(
+        .outOfRange, "etcdserver: mvcc: required revision has been compacted")
+    public static let futureRevision = EtcdError(
+        .outOfRange, "etcdserver: mvcc: required revision is a future revision")
+    public static let noSpace = EtcdError(.resourceExhausted, "etcdserver: mvcc: database space exceeded")
+    public static let leaseNotFound = EtcdError(.notFound, "etcdserver: requested lease not found")
+    public static let requestTooLarge = EtcdError(.invalidArgument, "etcdserver: request is too large")
+    /// Declared RESOURCE_EXHAUSTED in etcd's list, but its servers send UNKNOWN.
+    public static let tooManyRequests = EtcdError(.unknown, "etcdserver: too many requests")
+    public static let noLeader = EtcdError(.unavailable, "etcdserver: no leader")
+    public static let notLeader = EtcdError(.failedPrecondition, "etcdserver: not leader")
+    public static let leaderChanged = EtcdError(.unavailable, "etcdserver: leader changed")
+    public static let stopped = EtcdError(.unavailable, "etcdserver: server stopped")
+    public static let timeout = EtcdError(.unavailable, "etcdserver: request timed out")
+    public static let timeoutDueToLeaderFailure = EtcdError(
+        .unavailable, "etcdserver: request timed out, possibly due to previous leader failure")
+    public static let timeoutDueToConnectionLost = EtcdError(
+        .unavailable, "etcdserver: request timed out, possibly due to connection lost")
+    public static let corrupt = EtcdError(.dataLoss, "etcdserver: corrupt cluster")
+    public static let notSupportedForLearner = EtcdError(
+        .failedPrecondition, "etcdserver: rpc not supported for learner")
+    public static let memberNotFound = EtcdError(.notFound, "etcdserver: member not found")
+    public static let canceled = EtcdError(.cancelled, "etcdserver: request canceled")
+    /// As the Go library words the end of a call's own deadline.
+    public static let deadlineExceeded = EtcdError(.deadlineExceeded, "context deadline exceeded")
+}

@@ -1,0 +1,77 @@
+public import Base
+public import EtcdProto
+public import Platform
+
+/// What a client asks of a member. The caller has checked what can be checked without state (empty keys, number of
+/// operations, duplicates); the member checks the rest.
+public struct ClientRequest: Sendable {
+    public enum Body: Sendable {
+        /// `RangeRequest`, encoded.
+        case range([UInt8])
+        /// `PutRequest`, encoded.
+        case put([UInt8])
+        /// `DeleteRangeRequest`, encoded.
+        case deleteRange([UInt8])
+        /// `TxnRequest`, encoded, and what kind of path it takes.
+        case txn([UInt8], TxnPath)
+        /// `CompactionRequest`, encoded.
+        case compaction([UInt8])
+        /// `HashKVRequest`, encoded.
+        case hashKV([UInt8])
+        /// `StatusRequest` (no fields).
+        case status
+        case memberList(linearizable: Bool)
+        /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is empty.
+        case probe(linearizable: Bool)
+    }
+
+    /// Which way a transaction goes.
+    public enum TxnPath: Sendable {
+        /// Contains a change, or a nested transaction: through raft.
+        case write
+        /// Only ranges, at least one of them linearizable.
+        case linearizableRead
+        /// Only ranges, all serializable; or nothing at all.
+        case serializableRead
+    }
+
+    /// The caller's own mark; it comes back with the answer.
+    public var ticket: UInt64
+    public var body: Body
+    /// When the caller gives up; nil for the member's request timeout (5 s + 2 × election timeout).
+    public var deadline: Instant?
+
+    public init(ticket: UInt64, body: Body, deadline: Instant? = nil) {
+        self.ticket = ticket
+        self.body = body
+        self.deadline = deadline
+    }
+}
+
+/// Answers to requests of one sink, in the order in which they became ready: the encoded response messages one behind
+/// the other in `bytes`.
+public struct ResponseBatch: Sendable {
+    public struct Response: Sendable {
+        public var ticket: UInt64
+        /// Where the encoded response message lies in `bytes`; empty when `error` is set.
+        public var range: Range<Int>
+        public var error: EtcdError?
+
+        public init(ticket: UInt64, range: Range<Int>, error: EtcdError? = nil) {
+            self.ticket = ticket
+            self.range = range
+            self.error = error
+        }
+    }
+
+    public var bytes: [UInt8] = []
+    public var responses: [Response] = []
+
+    public init() {}
+}
+
+/// Where answers go: one for each event loop of the server.
+public protocol ResponseSink: AnyObject, Sendable {
+    /// Called on the member's thread, at most once for each turn of its loop; must not block.
+    func deliver(_ batch: consuming ResponseBatch)
+}

@@ -1,0 +1,51 @@
+public import Base
+
+/// A membership as a snapshot records it. Each list ascending and without repetition.
+public struct ConfState: Sendable, Hashable {
+    /// Voters of the incoming (or only) configuration.
+    public var voters: [MemberID]
+    public var learners: [MemberID]
+    /// Voters of the outgoing configuration; empty unless in a joint one.
+    public var votersOutgoing: [MemberID]
+    /// Voters of the outgoing configuration that become learners when the joint one is left.
+    public var learnersNext: [MemberID]
+    /// Whether a joint configuration is left by itself once it is applied.
+    public var autoLeave: Bool
+
+    @inlinable public init(
+        voters: [MemberID] = [], learners: [MemberID] = [], votersOutgoing: [MemberID] = [],
+        learnersNext: [MemberID] = [], autoLeave: Bool = false
+    ) {
+        self.voters = voters
+        self.learners = learners
+        self.votersOutgoing = votersOutgoing
+        self.learnersNext = learnersNext
+        self.autoLeave = autoLeave
+    }
+}
+
+public struct SnapshotMetadata: Sendable, Hashable {
+    public var confState: ConfState
+    /// The last entry that the snapshot includes.
+    public var index: LogIndex
+    public var term: Term
+
+    @inlinable public init(confState: ConfState = ConfState(), index: LogIndex = .zero, term: Term = .zero) {
+        self.confState = confState
+        self.index = index
+        self.term = term
+    }
+}
+
+/// The state of the application up to an index.
+public struct Snapshot: Sendable, Hashable {
+    public var data: [UInt8]
+    public var metadata: SnapshotMetadata
+
+    @inlinable public init(data: [UInt8] = [], metadata: SnapshotMetadata = SnapshotMetadata()) {
+        self.data = data
+        self.metadata = metadata
+    }
+
+    @inlinable public var isEmpty: Bool { metadata.index == .zero }
+}

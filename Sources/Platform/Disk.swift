@@ -92,8 +92,8 @@ public struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
         case stopped
         /// Input/output error (EIO).
         case io
-        /// Any other error of the kernel, by its number.
-        case system(errno: Int32)
+        /// Any other error of the kernel, by its number and text.
+        case system(errno: Int32, text: String)
     }
 
     public var reason: Reason
@@ -127,7 +127,7 @@ extension DiskError.Reason {
         case .closed: "file already closed"
         case .stopped: "the machine has stopped"
         case .io: "input/output error"
-        case .system(let errno): "error \(errno)"
+        case .system(_, let text): text
         }
     }
 }

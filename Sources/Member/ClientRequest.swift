@@ -1,4 +1,3 @@
-public import Base
 public import EtcdProto
 public import Platform
 
@@ -40,11 +39,14 @@ public struct ClientRequest: Sendable {
     public var body: Body
     /// When the caller gives up; nil for the member's request timeout (5 s + 2 × election timeout).
     public var deadline: Instant?
+    /// The client asked (metadata `hasleader: true`) for an error at once when no leader is known.
+    public var requiresLeader: Bool
 
-    public init(ticket: UInt64, body: Body, deadline: Instant? = nil) {
+    public init(ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false) {
         self.ticket = ticket
         self.body = body
         self.deadline = deadline
+        self.requiresLeader = requiresLeader
     }
 }
 

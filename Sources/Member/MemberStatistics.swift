@@ -1,0 +1,150 @@
+public import Base
+
+/// What a member can tell about itself at one moment: the source of `/metrics`, `/version`, `/health` and of `Status`.
+///
+/// A plain copy, taken on the member's thread. Counters run from the start of the process.
+public struct MemberStatistics: Sendable {
+    // MARK: Identity and membership
+
+    public var clusterID = ClusterID(0)
+    public var memberID = MemberID.none
+    public var name = ""
+    public var isLearner = false
+    /// All members of the cluster, ordered by ID.
+    public var members: [Member] = []
+    /// The lowest version that all members can speak, such as `3.7.0`; empty until it has been decided.
+    public var clusterVersion = ""
+    /// The version of the backend's schema, such as `3.7.0`; empty while unknown.
+    public var storageVersion = ""
+
+    // MARK: Consensus
+
+    public var term = Term.zero
+    /// `.none` while no leader is known.
+    public var leader = MemberID.none
+    public var committedIndex = LogIndex.zero
+    public var appliedIndex = LogIndex.zero
+    public var proposalsPending = 0
+    public var proposalsFailed: UInt64 = 0
+    public var leaderChanges: UInt64 = 0
+    public var readIndexesFailed: UInt64 = 0
+    public var readIndexesSlow: UInt64 = 0
+    /// Heartbeats that left late because the leader was busy.
+    public var heartbeatsFailed: UInt64 = 0
+
+    // MARK: Store
+
+    public var revision: Int64 = 1
+    /// −1 when the store was never compacted.
+    public var compactRevision: Int64 = -1
+    public var keys = 0
+    /// Sizes in bytes.
+    public var databaseSize: Int64 = 0
+    public var databaseSizeInUse: Int64 = 0
+    /// The quota in force, in bytes; 0 when there is none.
+    public var quota: Int64 = 0
+    public var openReadTransactions = 0
+    public var puts: UInt64 = 0
+    public var deletes: UInt64 = 0
+    public var ranges: UInt64 = 0
+    /// Transactions with more than one change.
+    public var txns: UInt64 = 0
+    /// Bytes of all stored key-value pairs put so far.
+    public var putBytes: UInt64 = 0
+    public var compactedKeys: UInt64 = 0
+    /// Seconds since 1970 of the last compaction; 0 when there was none since the start.
+    public var lastCompaction: Double = 0
+    /// Alarms that are raised, of any member, ordered by member and kind.
+    public var alarms: [Alarm] = []
+    public var slowApplies: UInt64 = 0
+
+    // MARK: Durations, in seconds unless named otherwise
+
+    public var walFsync = Histogram(from: 0.001, doubling: 14)
+    public var walWrite = Histogram(from: 0.001, doubling: 14)
+    public var walBytes: UInt64 = 0
+    public var backendCommit = Histogram(from: 0.001, doubling: 14)
+    public var backendCommitRebalance = Histogram(from: 0.001, doubling: 14)
+    public var backendCommitSpill = Histogram(from: 0.001, doubling: 14)
+    public var backendCommitWrite = Histogram(from: 0.001, doubling: 14)
+    public var snapshotSave = Histogram(from: 0.001, doubling: 14)
+    public var snapshotMarshal = Histogram(from: 0.001, doubling: 14)
+    public var snapshotFsync = Histogram(from: 0.001, doubling: 14)
+    public var hashKV = Histogram(from: 0.01, doubling: 15)
+    /// Milliseconds.
+    public var compactionPause = Histogram(from: 1, doubling: 13)
+    /// Milliseconds.
+    public var compactionTotal = Histogram(from: 100, doubling: 14)
+    /// Milliseconds.
+    public var indexCompactionPause = Histogram(from: 0.5, doubling: 14)
+    /// Applying one committed request, by its name (`Put`, `Txn`, …), in order of first use.
+    public var applies: [Labelled] = []
+    /// Answering a range, by success.
+    public var rangeSucceeded = Histogram(from: 0.0001, doubling: 20)
+    public var rangeFailed = Histogram(from: 0.0001, doubling: 20)
+    /// A client's request from its arrival to its answer, by its name (`Range`, `ReadonlyTxn`, `Put`, …).
+    public var requests: [Labelled] = []
+
+    public init() {}
+
+    public var isLeader: Bool { leader != .none && leader == memberID }
+    public var hasLeader: Bool { leader != .none }
+
+    /// Durations of one kind of operation with one outcome.
+    public struct Labelled: Sendable {
+        public var operation: String
+        public var success: Bool
+        public var durations: Histogram
+
+        public init(operation: String, success: Bool, durations: Histogram) {
+            self.operation = operation
+            self.success = success
+            self.durations = durations
+        }
+    }
+
+    /// One entry of the member list.
+    public struct Member: Sendable, Equatable {
+        public var id: MemberID
+        /// Empty until the member has published itself.
+        public var name: String
+        public var peerURLs: [String]
+        public var clientURLs: [String]
+        public var isLearner: Bool
+
+        public init(id: MemberID, name: String, peerURLs: [String], clientURLs: [String], isLearner: Bool) {
+            self.id = id
+            self.name = name
+            self.peerURLs = peerURLs
+            self.clientURLs = clientURLs
+            self.isLearner = isLearner
+        }
+    }
+
+    /// A raised alarm.
+    public struct Alarm: Sendable, Hashable {
+        public var member: MemberID
+        public var kind: Kind
+
+        public init(member: MemberID, kind: Kind) {
+            self.member = member
+            self.kind = kind
+        }
+
+        /// The number of etcd's `AlarmType`; other numbers than these can be stored too.
+        public struct Kind: Sendable, Hashable {
+            public let rawValue: Int32
+            public init(rawValue: Int32) { self.rawValue = rawValue }
+            public static let noSpace = Kind(rawValue: 1)
+            public static let corrupt = Kind(rawValue: 2)
+            /// As in etcd's API: `NOSPACE`, `CORRUPT`, or the number.
+            public var name: String {
+                switch self {
+                case .noSpace: "NOSPACE"
+                case .corrupt: "CORRUPT"
+                default: String(rawValue)
+                }
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ internal import Synchronization
 ///
 /// A wake-up that comes before the sleep is not lost: the next `park` returns at once. Several wake-ups before a `park`
 /// count as one. Waking a thread that does not sleep costs one atomic exchange.
-public final class Parker: @unchecked Sendable {
+public final class Parker: Parking, @unchecked Sendable {
     private static let empty: UInt8 = 0
     private static let notified: UInt8 = 1
     private static let parked: UInt8 = 2

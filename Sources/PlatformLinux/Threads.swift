@@ -1,10 +1,9 @@
-public import Base
 internal import Glibc
 public import Platform
 internal import Synchronization
 
 /// A running kernel thread. `join` must be called once before it goes away, or the thread is left to itself.
-public final class ThreadHandle: @unchecked Sendable {
+public final class ThreadHandle: RunningThread, @unchecked Sendable {
     // SAFETY: `thread` is set once before the handle is handed out; `joined` is atomic.
     private let thread: pthread_t
     private let joined = Atomic<Bool>(false)
@@ -67,75 +66,13 @@ private func nameCurrentThread(_ name: String) {
     try? file.write(bytes.span.bytes, at: 0)
 }
 
-/// A thread that works through a mailbox.
-///
-/// Its body gets everything that has come in since the last turn, in one batch, and is also called, with an empty batch,
-/// when the time that it asked for has come.
-public final class WorkerThread<Element: Sendable>: Sendable {
-    public let mailbox: Mailbox<Element>
-    private let parker: Parker
-    private let stopping: StopFlag
-    private let handle: ThreadHandle
+/// Threads of the kernel, parked on condition variables.
+public struct LinuxThreads: Threads {
+    public init() {}
 
-    /// - Parameters:
-    ///   - name: the thread's name, at most 15 bytes of it.
-    ///   - limit: the most elements that may wait in the mailbox.
-    ///   - body: runs on the thread, which owns what it captured. It may leave elements in the batch; they are dropped
-    ///     after the call. Returns when to call it again even if nothing comes in; nil for never.
-    public init(
-        named name: String, limit: Int, body: sending @escaping (_ batch: inout [Element]) -> Instant?
-    ) throws(DiskError) {
-        let parker = Parker()
-        let mailbox = Mailbox<Element>(limit: limit, wake: { parker.unpark() })
-        let stopping = StopFlag()
-        self.parker = parker
-        self.mailbox = mailbox
-        self.stopping = stopping
-        handle = try spawnThread(named: name) {
-            WorkerThread.run(mailbox, parker, stopping, body)
-        }
+    public func makeParker() -> any Parking { Parker() }
+
+    public func spawn(named name: String, body: sending @escaping () -> Void) throws(DiskError) -> any RunningThread {
+        try spawnThread(named: name, body: body)
     }
-
-    private static func run(
-        _ mailbox: Mailbox<Element>, _ parker: Parker, _ stopping: StopFlag, _ body: (inout [Element]) -> Instant?
-    ) {
-        let clock = LinuxClock()
-        var batch: [Element] = []
-        var next: Instant?
-        while true {
-            // Read before the drain: once it is set nothing more comes in, so an empty mailbox is then the end.
-            let stops = stopping.isSet
-            mailbox.drain(into: &batch)
-            if !batch.isEmpty {
-                next = body(&batch)
-                batch.removeAll(keepingCapacity: true)
-                continue
-            }
-            if stops { return }
-            if let due = next, due <= clock.now() {
-                next = body(&batch)
-                batch.removeAll(keepingCapacity: true)
-            } else {
-                parker.park(until: next)
-            }
-        }
-    }
-
-    /// Wakes the thread as a post does, without an element; its body is called only if it has asked for a time.
-    public func wake() { parker.unpark() }
-
-    /// Refuses further elements, lets the body work through what waits, and waits for the thread to end.
-    public func stop() {
-        mailbox.close()
-        stopping.set()
-        parker.unpark()
-        handle.join()
-    }
-}
-
-/// Set once, seen by all threads.
-final class StopFlag: Sendable {
-    private let flag = Atomic<Bool>(false)
-    var isSet: Bool { flag.load(ordering: .acquiring) }
-    func set() { flag.store(true, ordering: .releasing) }
 }

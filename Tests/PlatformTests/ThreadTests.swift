@@ -40,7 +40,9 @@ import Testing
     @Test("A worker gets every element once and in order, and ends when it has worked through the rest")
     func worker() throws {
         let seen = Mutex<[Int]>([])
-        let worker = try WorkerThread<Int>(named: "worker", limit: 100_000) { batch in
+        let worker = try WorkerThread<Int>(
+            named: "worker", limit: 100_000, threads: LinuxThreads(), clock: LinuxClock()
+        ) { batch in
             seen.withLock { $0.append(contentsOf: batch) }
             return nil
         }
@@ -54,7 +56,8 @@ import Testing
     func workerTimer() throws {
         let calls = Atomic<Int>(0)
         let done = Parker()
-        let worker = try WorkerThread<Int>(named: "timer", limit: 1) { _ in
+        let worker = try WorkerThread<Int>(named: "timer", limit: 1, threads: LinuxThreads(), clock: LinuxClock()) {
+            _ in
             if calls.add(1, ordering: .relaxed).newValue == 5 {
                 done.unpark()
                 return nil

@@ -1,0 +1,167 @@
+import Foundation
+
+/// A server under test: one member on loopback ports of its own.
+public final class ServerProcess: Sendable {
+    public struct Options: Sendable {
+        /// Where the data goes; it stays when the server ends.
+        public var dataDirectory: String
+        public var clientPort: Int
+        public var peerPort: Int
+        public var arguments: [String]
+        public var environment: [String: String]
+        /// A command that runs the server as its last argument list, such as `["/usr/bin/nice"]`.
+        public var wrapper: [String]
+        public var readyWithin: Duration
+
+        public init(
+            dataDirectory: String, clientPort: Int = LoopbackPorts.next(), peerPort: Int = LoopbackPorts.next(),
+            arguments: [String] = [], environment: [String: String] = [:], wrapper: [String] = [],
+            readyWithin: Duration = .seconds(30)
+        ) {
+            self.dataDirectory = dataDirectory
+            self.clientPort = clientPort
+            self.peerPort = peerPort
+            self.arguments = arguments
+            self.environment = environment
+            self.wrapper = wrapper
+            self.readyWithin = readyWithin
+        }
+    }
+
+    /// It ended, or was still not ready, before it said that it serves clients.
+    public struct NotReady: Error, CustomStringConvertible {
+        public var program: String
+        /// How it ended; nil if it was still running (and has been killed).
+        public var end: ChildProcess.End?
+        public var log: String
+
+        public var description: String {
+            let how = end.map { "ended with \($0.signalled ? "signal" : "code") \($0.status)" } ?? "not ready in time"
+            return "\(program): \(how)\n\(log.split(separator: "\n").suffix(12).joined(separator: "\n"))"
+        }
+    }
+
+    public let program: ServerProgram
+    public let options: Options
+    private let child: ChildProcess
+    private let logPath: String
+
+    /// The line that tools wait for, in every version.
+    static let readyLine = "ready to serve client requests"
+
+    /// `127.0.0.1:port`, as etcdctl takes it.
+    public var endpoint: String { "127.0.0.1:\(options.clientPort)" }
+    public var pid: Int32 { child.pid }
+    public var isRunning: Bool { child.isRunning }
+
+    /// The arguments that make a single member of its own cluster.
+    public static func arguments(of program: ServerProgram, _ options: Options) -> [String] {
+        let client = "http://127.0.0.1:\(options.clientPort)"
+        let peer = "http://127.0.0.1:\(options.peerPort)"
+        return program.arguments + [
+            "--name", "m1", "--data-dir", options.dataDirectory, "--listen-client-urls", client,
+            "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", "m1=\(peer)",
+        ] + options.arguments
+    }
+
+    /// Starts the server and returns when it serves clients.
+    public static func start(_ program: ServerProgram, _ options: Options) async throws -> ServerProcess {
+        let server = try ServerProcess(program, options)
+        let deadline = ContinuousClock.now + options.readyWithin
+        while !server.log.contains(readyLine) {
+            let ended = !server.isRunning
+            if ended || ContinuousClock.now >= deadline {
+                if !ended { server.child.signal(.kill) }
+                let end = await server.child.waitForEnd(timeout: .seconds(5))
+                throw NotReady(program: program.name, end: ended ? end : nil, log: server.log)
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        return server
+    }
+
+    /// Starts the server without waiting for anything.
+    public init(_ program: ServerProgram, _ options: Options) throws {
+        self.program = program
+        self.options = options
+        logPath =
+            FileManager.default.temporaryDirectory.path
+            + "/martlet-log-\(options.clientPort)-\(UUID().uuidString.prefix(8))"
+        let command = options.wrapper + [program.path] + Self.arguments(of: program, options)
+        child = try ChildProcess(
+            command[0], Array(command.dropFirst()), environment: options.environment, outputPath: logPath,
+            errorPath: logPath)
+    }
+
+    deinit {
+        child.signal(.kill)
+        try? FileManager.default.removeItem(atPath: logPath)
+    }
+
+    /// Everything that it has printed so far.
+    public var log: String {
+        String(decoding: (try? Data(contentsOf: URL(fileURLWithPath: logPath))) ?? Data(), as: UTF8.self)
+    }
+
+    /// Ends it at once, as a power cut does to the process (not to the page cache).
+    public func crash() async {
+        child.signal(.kill)
+        _ = await child.waitForEnd(timeout: .seconds(10))
+    }
+
+    /// Asks it to end, and tells how it did; kills it after ten seconds, and returns nil then.
+    @discardableResult public func stop() async -> ChildProcess.End? {
+        child.signal(.terminate)
+        if let end = await child.waitForEnd(timeout: .seconds(10)) { return end }
+        await crash()
+        return nil
+    }
+
+    /// How it ended by itself, or nil if it still runs after `timeout`.
+    public func waitForEnd(timeout: Duration) async -> ChildProcess.End? { await child.waitForEnd(timeout: timeout) }
+
+    /// Bytes of physical memory that it holds now (`VmRSS`); nil when it is gone.
+    public var residentBytes: Int? {
+        guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else { return nil }
+        for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+            return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+        }
+        return nil
+    }
+}
+
+/// Runs `body` with a fresh member in a temporary data directory, and cleans up whatever happens.
+public func withServer<T>(
+    _ program: ServerProgram, arguments: [String] = [], _ body: (ServerProcess) async throws -> T
+) async throws -> T {
+    let directory = try PackageFiles.temporaryDirectory("member")
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let server = try await ServerProcess.start(
+        program, ServerProcess.Options(dataDirectory: directory + "/data", arguments: arguments))
+    do {
+        let result = try await body(server)
+        await server.stop()
+        return result
+    } catch {
+        await server.crash()
+        throw error
+    }
+}
+
+/// etcd's command line client, pointed at one server.
+public struct EtcdCtl: Sendable {
+    public var path: String
+    public var endpoint: String
+
+    public init(path: String, endpoint: String) {
+        self.path = path
+        self.endpoint = endpoint
+    }
+
+    public func run(_ arguments: [String], input: String = "") async throws -> Subprocess.Result {
+        try await Subprocess.run(
+            path, ["--endpoints", endpoint] + arguments, input: Array(input.utf8), environment: ["ETCDCTL_API": "3"],
+            timeout: .seconds(30))
+    }
+}

@@ -41,7 +41,7 @@ var targets: [Target] = [
     layer("Base"),
     layer("Platform", ["Base"]),
     layer("PlatformLinux", ["Base", "Platform"]),
-    layer("PlatformSim", ["Base", "Platform"]),
+    layer("PlatformSim", ["Base", "Platform", "PlatformLinux"]),
     layer("EtcdProto", ["Base", protobuf], settings: generated),
     layer("RaftCore", ["Base"]),
     layer("RaftProto", ["Base", "RaftCore", "EtcdProto"]),

@@ -15,7 +15,10 @@ public struct LinuxDisk: Disk {
             }
         let descriptor = retryingInterrupts { Glibc.open(path, flags | O_CLOEXEC, 0o600) }
         guard descriptor >= 0 else { throw lastError("open", path) }
-        return LinuxFile(descriptor: descriptor, path: path)
+        let file = LinuxFile(descriptor: descriptor, path: path)
+        // The kernel itself refuses a directory only when it is opened for writing.
+        if mode == .read, try file.isDirectory() { throw systemError(EISDIR, "open", path) }
+        return file
     }
 
     public func list(_ directory: String) throws(DiskError) -> [String] {

@@ -47,6 +47,14 @@ final class LinuxFile: DiskFile {
         }
     }
 
+    func isDirectory() throws(DiskError) -> Bool {
+        try use("fstat") { descriptor throws(DiskError) in
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else { throw lastError("fstat", path) }
+            return status.st_mode & S_IFMT == S_IFDIR
+        }
+    }
+
     func read(at offset: Int64, count: Int) throws(DiskError) -> [UInt8] {
         precondition(offset >= 0 && count >= 0)
         return try use("read") { descriptor throws(DiskError) in

@@ -38,3 +38,11 @@ public final class ReservedMemory: DiskMapping, @unchecked Sendable {
         memset(memory + range.lowerBound, 0, range.count)
     }
 }
+
+extension RawSpan {
+    /// A copy of the bytes. O(n).
+    public func copyBytes() -> [UInt8] {
+        // SAFETY: the buffer is only read, and only inside the closure.
+        withUnsafeBytes { Array($0) }
+    }
+}

@@ -1,0 +1,104 @@
+public import Base
+
+/// How a leader makes sure that it still leads before it answers a read.
+public enum ReadOnlyOption: UInt8, Sendable, Hashable {
+    /// By a heartbeat round to a quorum. Depends on no clock.
+    case safe = 0
+    /// By the election timeout since it last heard from a quorum. Only as good as the clocks; needs `checkQuorum`.
+    case leaseBased = 1
+}
+
+/// The settings of a node. `validate()` says which combinations are refused.
+public struct Config: Sendable {
+    public var id: MemberID
+    /// Ticks without hearing from a leader before an election starts; each node draws from this to twice this.
+    public var electionTicks: Int
+    /// Ticks between heartbeats of a leader.
+    public var heartbeatTicks: Int
+    /// The index up to which the application has already applied the log when it restarts.
+    public var applied: LogIndex = .zero
+    /// Whether `Ready` hands out append and apply work that is acknowledged later instead of `advance(_:)`.
+    public var asyncStorageWrites = false
+    /// The most bytes of encoded entries in one append message; one entry is always sent. Zero: one entry per message.
+    public var maxSizePerMessage: UInt64 = 1 << 20
+    /// The most bytes of encoded entries handed out for applying and not yet acknowledged. Zero: `maxSizePerMessage`.
+    public var maxCommittedSizePerReady: UInt64 = 0
+    /// The most payload bytes of a leader's entries that wait for commitment. Zero: no limit.
+    public var maxUncommittedSize: UInt64 = 0
+    /// The most append messages in flight to one peer.
+    public var maxInflightMessages = 256
+    /// The most payload bytes in flight to one peer, exceeded by at most one message. Zero: no limit.
+    public var maxInflightBytes: UInt64 = 0
+    /// Whether a leader steps down when it has not heard from a quorum for an election timeout.
+    public var checkQuorum = false
+    /// Whether a node asks for votes before it raises its term, so that a partitioned one disrupts nobody.
+    public var preVote = false
+    public var readOnly: ReadOnlyOption = .safe
+    public var disableProposalForwarding = false
+    /// Whether configuration changes are appended unchecked: for applications that validate them themselves.
+    public var disableConfChangeValidation = false
+    /// Whether a leader that is removed or becomes a learner steps down at once.
+    public var stepDownOnRemoval = false
+    /// Seeds the election timeouts. Nodes of one cluster should differ in it or in their IDs.
+    public var seed: UInt64 = 0
+    /// Receives log lines; nil: none are built.
+    public var log: LogSink?
+    /// Receives transitions; nil: none are built.
+    public var trace: TraceSink?
+
+    public init(id: MemberID, electionTicks: Int = 10, heartbeatTicks: Int = 1) {
+        self.id = id
+        self.electionTicks = electionTicks
+        self.heartbeatTicks = heartbeatTicks
+    }
+
+    /// - Throws: the first rule that is broken.
+    public func validate() throws(ConfigError) {
+        if id == .none { throw .noID }
+        if id.isLocalThread { throw .localTargetID }
+        if heartbeatTicks <= 0 { throw .heartbeatTicks }
+        if electionTicks <= heartbeatTicks { throw .electionTicks }
+        if maxInflightMessages <= 0 { throw .maxInflightMessages }
+        if maxInflightBytes != 0 && maxInflightBytes < maxSizePerMessage { throw .maxInflightBytes }
+        if readOnly == .leaseBased && !checkQuorum { throw .leaseWithoutCheckQuorum }
+    }
+}
+
+/// Why a node could not be made.
+public enum ConfigError: Error, Hashable {
+    case noID
+    case localTargetID
+    case heartbeatTicks
+    case electionTicks
+    case maxInflightMessages
+    case maxInflightBytes
+    case leaseWithoutCheckQuorum
+    /// The stored commit index lies outside the stored log.
+    case commitOutOfRange(commit: LogIndex, firstCommitted: LogIndex, lastIndex: LogIndex)
+    /// `applied` lies outside what is stored and committed.
+    case appliedOutOfRange(applied: LogIndex, firstApplied: LogIndex, committed: LogIndex)
+    /// The stored membership breaks the rules of a configuration.
+    case confState(ConfChangeError)
+    /// `bootstrap(_:)` on a log that is not empty.
+    case notEmpty(lastIndex: LogIndex)
+}
+
+extension ConfigError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .noID: "cannot use none as id"
+        case .localTargetID: "cannot use local target as id"
+        case .heartbeatTicks: "heartbeat tick must be greater than 0"
+        case .electionTicks: "election tick must be greater than heartbeat tick"
+        case .maxInflightMessages: "max inflight messages must be greater than 0"
+        case .maxInflightBytes: "max inflight bytes must be >= max message size"
+        case .leaseWithoutCheckQuorum: "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased"
+        case .commitOutOfRange(let commit, let first, let last):
+            "stored commit \(commit) is out of range [\(first), \(last)]"
+        case .appliedOutOfRange(let applied, let first, let committed):
+            "applied \(applied) is out of range [\(first), \(committed)]"
+        case .confState(let error): "stored membership: \(error)"
+        case .notEmpty(let last): "cannot bootstrap a log that has entries up to \(last)"
+        }
+    }
+}

@@ -1,0 +1,46 @@
+public import Base
+
+/// The severity of a log line.
+public enum LogLevel: Int, Sendable, Hashable, Comparable {
+    case debug, info, warning, error
+
+    public static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// Where log lines go. A line below `level` is not even put together.
+public struct LogSink: Sendable {
+    public var level: LogLevel
+    /// Called on the thread that drives the node, in the middle of a step: it must not call back into the node.
+    public var write: @Sendable (LogLevel, String) -> Void
+
+    public init(level: LogLevel = .info, write: @escaping @Sendable (LogLevel, String) -> Void) {
+        self.level = level
+        self.write = write
+    }
+}
+
+/// A transition of one node, enough to check a run against a specification of Raft.
+public enum TraceEvent: Sendable, Hashable {
+    case becameFollower(term: Term, leader: MemberID)
+    case becamePreCandidate(term: Term)
+    case becameCandidate(term: Term)
+    case becameLeader(term: Term, lastIndex: LogIndex)
+    /// A vote was given; it counts once the hard state is durable.
+    case voted(term: Term, candidate: MemberID)
+    /// Entries after `previous` up to `last` entered the log; a conflicting tail was cut off before.
+    case appended(previous: LogIndex, last: LogIndex, term: Term)
+    case committed(LogIndex)
+    case applied(LogIndex)
+    case restoredSnapshot(index: LogIndex, term: Term)
+    case configurationChanged(ConfState)
+    case sent(Message)
+    case received(Message)
+}
+
+/// Where transitions go. Not evaluated when absent.
+public struct TraceSink: Sendable {
+    /// Called on the thread that drives the node, in the middle of a step: it must not call back into the node.
+    public var record: @Sendable (MemberID, TraceEvent) -> Void
+
+    public init(record: @escaping @Sendable (MemberID, TraceEvent) -> Void) { self.record = record }
+}

@@ -13,6 +13,7 @@
         var crc = ~value
         var offset = 0
         let count = bytes.byteCount
+        // SAFETY: every index into `t` is a byte plus at most 1792, below 2048; `p` is read below `count` = its size.
         CRC32C.tables.withUnsafeBufferPointer { t in
             bytes.withUnsafeBytes { p in
                 while count - offset >= 8 {

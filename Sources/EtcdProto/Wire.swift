@@ -1,5 +1,5 @@
-/// The protobuf wire format, for the few messages whose bytes are hashed, chained or on the hot path; all others use the
-/// generated code. Format: https://protobuf.dev/programming-guides/encoding
+/// The protobuf wire format, for the few messages whose bytes are hashed, chained or on the hot path; all others use
+/// the generated code. Format: https://protobuf.dev/programming-guides/encoding
 
 /// Bytes that are no protobuf message.
 public enum WireError: Error, Equatable, Sendable {

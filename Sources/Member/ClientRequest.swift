@@ -20,7 +20,8 @@ public struct ClientRequest: Sendable {
         /// `StatusRequest` (no fields).
         case status
         case memberList(linearizable: Bool)
-        /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is empty.
+        /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is
+        /// empty.
         case probe(linearizable: Bool)
     }
 

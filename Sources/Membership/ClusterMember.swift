@@ -28,8 +28,8 @@ public struct ClusterMember: Sendable, Equatable {
 // MARK: - IDs (docs/formats/backend.md, "IDs")
 
 extension MemberID {
-    /// The ID of a member: the first 8 bytes, big endian, of SHA-1 over the sorted peer URLs, the cluster token and, for
-    /// members added at run time, the time of addition.
+    /// The ID of a member: the first 8 bytes, big endian, of SHA-1 over the sorted peer URLs, the cluster token and,
+    /// for members added at run time, the time of addition.
     /// - Parameters:
     ///   - token: the initial cluster token; empty for members added at run time.
     ///   - unixSeconds: when the member was added at run time; nil for founding members.
@@ -41,12 +41,14 @@ extension MemberID {
 }
 
 extension ClusterID {
-    /// The ID of a cluster: the first 8 bytes, big endian, of SHA-1 over its founding members' IDs, ascending, each as 8
-    /// bytes big endian.
+    /// The ID of a cluster: the first 8 bytes, big endian, of SHA-1 over its founding members' IDs, ascending, each as
+    /// 8 bytes big endian.
     public init(foundedBy members: [MemberID]) {
         var bytes: [UInt8] = []
         for id in members.sorted() {
-            withUnsafeBytes(of: id.rawValue.bigEndian) { bytes.append(contentsOf: $0) }
+            for shift in stride(from: 56, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: id.rawValue >> UInt64(shift)))
+            }
         }
         self.init(firstEightBytes(ofSHA1: bytes))
     }

@@ -1,7 +1,7 @@
 public import Base
 
-/// Who is in the cluster: its members by ID, the IDs that were removed and can never come back, and the version that all
-/// members speak. A value without I/O; `RaftCluster+Backend.swift` keeps it on disk.
+/// Who is in the cluster: its members by ID, the IDs that were removed and can never come back, and the version that
+/// all members speak. A value without I/O; `RaftCluster+Backend.swift` keeps it on disk.
 ///
 /// Invariants: an ID is never both a member and removed; no two members share a peer URL.
 public struct RaftCluster: Sendable, Equatable {

@@ -69,6 +69,7 @@ public enum LockKind: Sendable {
 /// A file's bytes in memory, read-only, always showing the latest writes. Unmapped by deinitialisation.
 public protocol DiskMapping: AnyObject, Sendable {
     /// Where the file's first byte is; stays the same for the life of the mapping.
+    // SAFETY: whoever reads keeps the mapping alive and stays below the file's size and `capacity`.
     var base: UnsafeRawPointer { get }
     /// Bytes of address space reserved from `base`.
     var capacity: Int { get }

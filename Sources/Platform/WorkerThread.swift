@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// A thread that works through a mailbox.
 ///
-/// Its body gets everything that has come in since the last turn, in one batch, and is also called, with an empty batch,
-/// when the time that it asked for has come.
+/// Its body gets everything that has come in since the last turn, in one batch, and is also called, with an empty
+/// batch, when the time that it asked for has come.
 public final class WorkerThread<Element: Sendable>: Sendable {
     public let mailbox: Mailbox<Element>
     private let parker: any Parking

@@ -159,6 +159,7 @@ final class LinuxFile: DiskFile {
             guard let base = mmap(nil, capacity, PROT_READ, MAP_SHARED, descriptor, 0), base != MAP_FAILED else {
                 throw lastError("mmap", path)
             }
+            // SAFETY: the mapping just made; only LinuxMapping unmaps it.
             return LinuxMapping(base: UnsafeRawPointer(base), capacity: capacity)
         }
     }

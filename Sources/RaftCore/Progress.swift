@@ -113,7 +113,8 @@ public struct Progress: Sendable {
         return true
     }
 
-    /// Takes the rejection of an append after `rejected`, with the peer's proposal where to go on. False if it is stale.
+    /// Takes the rejection of an append after `rejected`, with the peer's proposal where to go on. False if
+    /// it is stale.
     mutating func reject(_ rejected: LogIndex, hint: LogIndex) -> Bool {
         if state == .replicate {
             if rejected <= match { return false }

@@ -74,7 +74,8 @@ public struct MajorityConfig: Sendable, Hashable {
     }
 }
 
-/// Two sets of voters that both have to agree: the incoming one, and while a joint configuration lasts the outgoing one.
+/// Two sets of voters that both have to agree: the incoming one, and while a joint configuration lasts the
+/// outgoing one.
 public struct JointConfig: Sendable, Hashable {
     public internal(set) var incoming: MajorityConfig
     /// Empty unless joint.

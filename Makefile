@@ -1,0 +1,70 @@
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+SWIFT ?= swift
+# Where `make run` keeps its data, as etcd does without --data-dir.
+DATA ?= default.etcd
+# Targets that the format check covers; the generated messages carry a mark that excludes them.
+FORMATTED := Package.swift Sources Tests $(wildcard Benchmarks/*/*.swift)
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install the system libraries that are missing, or say how
+	@.ci/deps
+
+.PHONY: peers
+peers: ## Fetch the released etcd programs that end-to-end tests compare with
+	@.ci/peers
+
+.PHONY: build
+build: deps ## Release binaries in .build/release
+	$(SWIFT) build -c release --product martlet
+
+.PHONY: run
+run: build ## Start a member on 127.0.0.1:2379 with its data in ./default.etcd
+	.build/release/martlet --data-dir $(DATA)
+
+.PHONY: test
+test: deps peers ## All tests, end-to-end tests against real etcd included
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+.PHONY: soak
+soak: deps peers build ## The long form of the tests that have one
+	$(SWIFT) build --build-tests
+	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet $(SWIFT) test --skip-build
+
+.PHONY: bench
+bench: build peers ## Compare throughput, latency and memory with etcd; see docs/benchmarks.md
+	Benchmarks/kv/run
+
+.PHONY: format
+format: ## Rewrite the sources in the project's format
+	$(SWIFT) format -i -r --configuration .swift-format $(FORMATTED)
+
+.PHONY: lint
+lint: ## Check the format, as CI does
+	$(SWIFT) format lint --strict -r --configuration .swift-format $(FORMATTED)
+
+.PHONY: transcripts
+transcripts: ## Rewrite the expected traces of the scenarios in Tests/Scenarios; review the difference
+	$(SWIFT) build --build-tests
+	MARTLET_REWRITE=1 $(SWIFT) test --skip-build --filter Scenario
+
+# The generator is built from the SwiftProtobuf that the package resolves to, so that the two agree.
+GENERATOR := .build/checkouts/swift-protobuf
+.PHONY: proto
+proto: ## Generate the Swift messages from proto/ (needs protoc)
+	@command -v protoc >/dev/null || { echo "protoc is missing: apt-get install protobuf-compiler"; exit 1; }
+	$(SWIFT) package resolve
+	$(SWIFT) build --package-path $(GENERATOR) --scratch-path .build/generator --product protoc-gen-swift
+	protoc --plugin=protoc-gen-swift=.build/generator/debug/protoc-gen-swift --proto_path=proto \
+	    --swift_out=Sources/EtcdProto/Generated \
+	    --swift_opt=Visibility=Public,FileNaming=PathToUnderscores,UseAccessLevelOnImports=true \
+	    $$(find proto -name '*.proto' | sort)

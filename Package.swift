@@ -59,11 +59,15 @@ var targets: [Target] = [
         ]),
     .systemLibrary(
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
-    layer("HTTP2", ["Base", "CNGHTTP2", nioCore, nioPosix, nioHTTP1, logging]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, logging]),
     layer("ClientAPI", ["Base", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
     .executableTarget(
         name: "martlet",
         dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", logging, arguments, yams],
+        swiftSettings: strict),
+    .executableTarget(
+        name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
         swiftSettings: strict),
     layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
 

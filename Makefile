@@ -53,9 +53,9 @@ lint: ## Check the format, as CI does
 	$(SWIFT) format lint --strict -r --configuration .swift-format $(FORMATTED)
 
 .PHONY: transcripts
-transcripts: ## Rewrite the expected traces of the scenarios in Tests/Scenarios; review the difference
-	$(SWIFT) build --build-tests
-	MARTLET_REWRITE=1 $(SWIFT) test --skip-build --filter Scenario
+transcripts: ## Run raft's transcripts alone; ARGS=--rewrite shows differences, ARGS="--write FOLDER" takes them over
+	@MARTLET_TARGETS=martlet-transcripts $(SWIFT) build --product martlet-transcripts
+	@.build/debug/martlet-transcripts $(ARGS)
 
 # The generator is built from the SwiftProtobuf that the package resolves to, so that the two agree.
 GENERATOR := .build/checkouts/swift-protobuf

@@ -69,7 +69,8 @@ var targets: [Target] = [
     .executableTarget(
         name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
         swiftSettings: strict),
-    layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
+    layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore"]),
+    .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),
     tests("PlatformTests", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),

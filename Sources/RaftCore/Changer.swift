@@ -1,4 +1,4 @@
-internal import Base
+package import Base
 
 /// Why a configuration change cannot be applied. The configuration stays as it was.
 public enum ConfChangeError: Error, Hashable {
@@ -27,12 +27,17 @@ extension ConfChangeError: CustomStringConvertible {
 }
 
 /// Computes the configuration after a change. It works on a copy, so a change that fails leaves nothing behind.
-struct Changer: Sendable {
-    typealias Outcome = (configuration: Configuration, progress: ProgressMap)
+package struct Changer: Sendable {
+    package typealias Outcome = (configuration: Configuration, progress: ProgressMap)
 
-    var tracker: Tracker
+    package var tracker: Tracker
     /// The end of the log, where the probing of new members starts.
-    var lastIndex: LogIndex
+    package var lastIndex: LogIndex
+
+    package init(tracker: Tracker, lastIndex: LogIndex) {
+        self.tracker = tracker
+        self.lastIndex = lastIndex
+    }
 
     func apply(_ change: ConfChangeV2) throws(ConfChangeError) -> Outcome {
         if change.leavesJoint { return try leaveJoint() }
@@ -41,7 +46,7 @@ struct Changer: Sendable {
     }
 
     /// Changes at most one voter, which keeps old and new majorities overlapping.
-    func simple(_ changes: [ConfChangeSingle]) throws(ConfChangeError) -> Outcome {
+    package func simple(_ changes: [ConfChangeSingle]) throws(ConfChangeError) -> Outcome {
         var (configuration, progress) = try checkedCopy()
         if configuration.voters.isJoint { throw .simpleInJoint }
         try change(&configuration, &progress, changes)
@@ -54,7 +59,7 @@ struct Changer: Sendable {
     }
 
     /// Starts a joint configuration: the present voters become the outgoing half.
-    func enterJoint(autoLeave: Bool, _ changes: [ConfChangeSingle]) throws(ConfChangeError) -> Outcome {
+    package func enterJoint(autoLeave: Bool, _ changes: [ConfChangeSingle]) throws(ConfChangeError) -> Outcome {
         var (configuration, progress) = try checkedCopy()
         if configuration.voters.isJoint { throw .alreadyJoint }
         if configuration.voters.incoming.isEmpty { throw .noVoters }
@@ -65,7 +70,7 @@ struct Changer: Sendable {
     }
 
     /// Ends a joint configuration: the outgoing half goes.
-    func leaveJoint() throws(ConfChangeError) -> Outcome {
+    package func leaveJoint() throws(ConfChangeError) -> Outcome {
         var (configuration, progress) = try checkedCopy()
         if !configuration.voters.isJoint { throw .notJoint }
         for id in configuration.learnersNext.ids {

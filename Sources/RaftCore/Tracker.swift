@@ -20,15 +20,15 @@ public struct Configuration: Sendable, Hashable {
 }
 
 /// The membership together with what is known about each member and the votes of the current election.
-struct Tracker: Sendable {
-    var configuration = Configuration()
-    var progress = ProgressMap()
+package struct Tracker: Sendable {
+    package var configuration = Configuration()
+    package var progress = ProgressMap()
     /// In the order of arrival; the first answer of a member counts.
     private var votes: [(id: MemberID, granted: Bool)] = []
     let maxInflightMessages: Int
     let maxInflightBytes: UInt64
 
-    init(maxInflightMessages: Int, maxInflightBytes: UInt64) {
+    package init(maxInflightMessages: Int, maxInflightBytes: UInt64) {
         self.maxInflightMessages = maxInflightMessages
         self.maxInflightBytes = maxInflightBytes
     }

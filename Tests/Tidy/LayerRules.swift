@@ -34,6 +34,7 @@ enum LayerRules {
             "Base", "Platform", "PlatformLinux", "Member", "Membership", "HTTP2", "ClientAPI", "Logging",
             "ArgumentParser", "Yams", "Foundation", "Synchronization",
         ]),
+        "martlet-transcripts": ["TestSupport", "Foundation"],
     ]
 
     /// Names that reach what a pure module must not: time, chance, concurrency, output.

@@ -48,6 +48,8 @@ extension EtcdError {
         .outOfRange, "etcdserver: mvcc: required revision is a future revision")
     public static let noSpace = EtcdError(.resourceExhausted, "etcdserver: mvcc: database space exceeded")
     public static let leaseNotFound = EtcdError(.notFound, "etcdserver: requested lease not found")
+    public static let leaseExists = EtcdError(.failedPrecondition, "etcdserver: lease already exists")
+    public static let leaseTTLTooLarge = EtcdError(.outOfRange, "etcdserver: too large lease TTL")
     public static let requestTooLarge = EtcdError(.invalidArgument, "etcdserver: request is too large")
     /// Declared RESOURCE_EXHAUSTED in etcd's list, but its servers send UNKNOWN.
     public static let tooManyRequests = EtcdError(.unknown, "etcdserver: too many requests")

@@ -210,8 +210,9 @@ extension ServerConnection {
     }
 
     /// Answers every call whose time is over, and sets the timer for the next.
-    func expireDeadlines(now: NIODeadline) {
+    func expireDeadlines() {
         deadlineTimer.clear()
+        let now = NIODeadline.now()
         var nearest: NIODeadline?
         for slot in streams.indices where streams[slot].awaitsAnswer {
             guard let deadline = streams[slot].deadline else { continue }

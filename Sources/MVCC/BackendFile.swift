@@ -1,0 +1,100 @@
+internal import Bolt
+public import Platform
+
+/// The backend's file, `member/snap/db`. May be used from any thread, by one commit at a time.
+/// Format: docs/formats/backend.md.
+public final class BackendFile: Sendable {
+    private let database: Database
+
+    private init(_ database: Database) { self.database = database }
+
+    /// Opens the file at `path` and creates what is missing of it: the file itself, and the buckets.
+    /// - Throws: `.locked` when another process has it open.
+    /// - Complexity: O(pages).
+    public static func open(_ path: String, on disk: any Disk) throws(BackendError) -> BackendFile {
+        do throws(BoltError) {
+            let database = try Database.open(path, on: disk)
+            let transaction = try database.beginWrite()
+            var isMissingAny = false
+            for bucket in BackendBucket.allCases where try transaction.bucket(bucket.nameBytes) == nil {
+                try transaction.createBucket(bucket.nameBytes)
+                isMissingAny = true
+            }
+            if isMissingAny { try transaction.commit() } else { transaction.rollback() }
+            return BackendFile(database)
+        } catch {
+            throw BackendError(error)
+        }
+    }
+
+    /// The last committed version.
+    public func read() throws(BackendError) -> StoredVersion { try StoredVersion(database) }
+
+    /// Writes all changes as one transaction.
+    func commit(_ changes: BackendChanges) throws(BackendError) -> CommitResult {
+        do throws(BoltError) {
+            let transaction = try database.beginWrite()
+            do throws(BoltError) {
+                if !changes.removedRows.isEmpty {
+                    try transaction.deleteSorted(changes.removedRun, in: BackendBucket.key.nameBytes)
+                }
+                if !changes.rows.isEmpty {
+                    try transaction.putSorted(changes.rows.run, in: BackendBucket.key.nameBytes)
+                }
+                for bucket in BackendBucket.allCases where bucket != .key {
+                    for (key, change) in changes.tables[bucket.rawValue].sorted {
+                        switch change {
+                        case .put(let value): try transaction.put(key, value, in: bucket.nameBytes)
+                        case .delete: try transaction.delete(key, in: bucket.nameBytes)
+                        }
+                    }
+                }
+            } catch {
+                transaction.rollback()
+                throw error
+            }
+            try transaction.commit()
+        } catch {
+            throw BackendError(error)
+        }
+        return CommitResult(version: try read())
+    }
+
+    /// Releases the file. Versions that are still held can be read on.
+    public func close() throws(BackendError) {
+        do throws(BoltError) { try database.close() } catch { throw BackendError(error) }
+    }
+}
+
+extension RowBuffer {
+    /// The rows as the file takes them, without a copy of their bytes.
+    fileprivate var run: SortedRun {
+        var items: [SortedRun.Item] = []
+        items.reserveCapacity(rows.count)
+        for position in rows.indices where !rows[position].isRemoved {
+            let key = keyRange(at: position)
+            let value = valueRange(at: position)
+            items.append(
+                SortedRun.Item(
+                    keyStart: key.lowerBound, keyCount: key.count, valueStart: value.lowerBound,
+                    valueCount: value.count))
+        }
+        return SortedRun(bytes: bytes, items: items)
+    }
+}
+
+extension BackendChanges {
+    fileprivate var removedRun: SortedRun {
+        var run = SortedRun()
+        run.reserveCapacity(items: removedRows.count, bytes: removedRows.count * (RowKey.size + 1))
+        for row in removedRows { run.append(key: row.encoded) }
+        return run
+    }
+}
+
+extension CommitBatch {
+    /// Writes the batch as one transaction. Blocks; for the backend's thread.
+    public func write(to file: BackendFile) throws(BackendError) -> CommitResult {
+        try file.commit(changes)
+    }
+}

@@ -96,7 +96,7 @@ var targets: [Target] = [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
             "Membership", "Apply", "Member", "EtcdProto", logging,
         ]),
-    tests("HTTP2Tests", ["Base", "HTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
+    tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
     tests(
         "ClientAPITests", ["Base", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
     tests("Conformance", ["Base", "HTTP2", "EtcdProto", nioCore, nioPosix, logging]),

@@ -26,8 +26,8 @@ public struct GRPCStatus: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 /// The value of `grpc-message`: UTF-8 with everything but printable ASCII, and `%` itself, percent-encoded.
-enum PercentEncoding {
-    static func encode(_ message: String) -> [UInt8] {
+package enum PercentEncoding {
+    package static func encode(_ message: String) -> [UInt8] {
         let utf8 = message.utf8
         var result: [UInt8] = []
         result.reserveCapacity(utf8.count)
@@ -44,7 +44,7 @@ enum PercentEncoding {
     }
 
     /// Lenient, as the gRPC specification asks: what is no escape stays as it is.
-    static func decode(_ bytes: [UInt8]) -> String {
+    package static func decode(_ bytes: [UInt8]) -> String {
         guard bytes.contains(UInt8(ascii: "%")) else { return String(decoding: bytes, as: UTF8.self) }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)

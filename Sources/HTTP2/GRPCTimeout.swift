@@ -1,8 +1,8 @@
-internal import NIOCore
+package import NIOCore
 
 /// The `grpc-timeout` header: one to eight digits and a unit.
-enum GRPCTimeout {
-    enum Malformed: Error, Equatable {
+package enum GRPCTimeout {
+    package enum Malformed: Error, Equatable {
         case tooShort, tooLong, unknownUnit, notANumber
     }
 
@@ -12,9 +12,9 @@ enum GRPCTimeout {
         (UInt8(ascii: "m"), 1_000_000), (UInt8(ascii: "u"), 1_000), (UInt8(ascii: "n"), 1),
     ]
     /// Longer ones are as good as none, and a deadline that far away does not overflow.
-    static let longest = TimeAmount.hours(24 * 365 * 100)
+    package static let longest = TimeAmount.hours(24 * 365 * 100)
 
-    static func parse<Value: RandomAccessCollection<UInt8>>(_ value: Value) throws(Malformed) -> TimeAmount {
+    package static func parse<Value: RandomAccessCollection<UInt8>>(_ value: Value) throws(Malformed) -> TimeAmount {
         guard value.count >= 2 else { throw .tooShort }
         guard value.count <= 9 else { throw .tooLong }
         guard let last = value.last, let unit = units.first(where: { $0.letter == last }) else { throw .unknownUnit }
@@ -28,7 +28,7 @@ enum GRPCTimeout {
     }
 
     /// The finest unit in which eight digits suffice; never less than the amount, and zero for what has passed.
-    static func encode(_ amount: TimeAmount) -> String {
+    package static func encode(_ amount: TimeAmount) -> String {
         let nanoseconds = max(0, amount.nanoseconds)
         for unit in units.reversed() {
             let count = nanoseconds / unit.nanoseconds + (nanoseconds % unit.nanoseconds == 0 ? 0 : 1)
@@ -38,7 +38,7 @@ enum GRPCTimeout {
     }
 
     /// The message of the status, in the words of grpc-go.
-    static func message<Value: RandomAccessCollection<UInt8>>(for error: Malformed, value: Value) -> String {
+    package static func message<Value: RandomAccessCollection<UInt8>>(for error: Malformed, value: Value) -> String {
         let text = String(decoding: value, as: UTF8.self)
         let reason =
             switch error {

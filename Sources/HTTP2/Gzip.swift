@@ -1,8 +1,8 @@
 internal import CZlib
 
 /// The gzip format (RFC 1952) by zlib.
-enum Gzip {
-    enum Failure: Error {
+package enum Gzip {
+    package enum Failure: Error {
         /// The decompressed size as the trailer tells it, or one more than the limit when it tells less.
         case tooLarge(Int)
         case corrupt(String)
@@ -13,7 +13,7 @@ enum Gzip {
     private static let windowBits: Int32 = 15 + 16
 
     /// - Throws: ``Failure/tooLarge(_:)`` as soon as more than `limit` bytes come out.
-    static func decompress(_ input: [UInt8], limit: Int) throws(Failure) -> [UInt8] {
+    package static func decompress(_ input: [UInt8], limit: Int) throws(Failure) -> [UInt8] {
         var stream = z_stream()
         guard inflateInit2_(&stream, windowBits, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
             throw .corrupt("zlib: out of memory")
@@ -54,7 +54,7 @@ enum Gzip {
     }
 
     /// - Returns: one gzip member that holds `input`.
-    static func compress(_ input: [UInt8]) -> [UInt8] {
+    package static func compress(_ input: [UInt8]) -> [UInt8] {
         var stream = z_stream()
         let started = deflateInit2_(
             &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,

@@ -2,8 +2,8 @@
 ///
 /// A gRPC message is a prefix of five bytes (compressed flag, length as 32-bit big-endian) and the bytes themselves;
 /// see <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
-struct MessageReader {
-    static let prefixBytes = 5
+package struct MessageReader {
+    package static let prefixBytes = 5
     /// An announced length is no reason to reserve more than this before bytes have come.
     private static let maxReserve = 64 << 10
 
@@ -11,19 +11,21 @@ struct MessageReader {
     private var prefixCount = 0
     private var length = 0
     /// The message as far as it has come.
-    private(set) var bytes: [UInt8] = []
+    package private(set) var bytes: [UInt8] = []
     /// Bytes came after the end of the message.
-    private(set) var hasSurplus = false
+    package private(set) var hasSurplus = false
+
+    package init() {}
 
     /// 0: as is, 1: compressed; others do not exist.
-    var format: UInt8 { UInt8(truncatingIfNeeded: prefix >> 32) }
+    package var format: UInt8 { UInt8(truncatingIfNeeded: prefix >> 32) }
     /// Nothing came at all.
-    var isEmpty: Bool { prefixCount == 0 }
-    var isComplete: Bool { prefixCount == Self.prefixBytes && bytes.count == length }
+    package var isEmpty: Bool { prefixCount == 0 }
+    package var isComplete: Bool { prefixCount == Self.prefixBytes && bytes.count == length }
 
     /// Takes the next bytes in.
     /// - Returns: the announced length when it is above `limit`; the message is not worth collecting then.
-    mutating func append<Chunk: RandomAccessCollection<UInt8>>(_ chunk: Chunk, limit: Int) -> Int?
+    package mutating func append<Chunk: RandomAccessCollection<UInt8>>(_ chunk: Chunk, limit: Int) -> Int?
     where Chunk.Index == Int {
         var index = chunk.startIndex
         if prefixCount < Self.prefixBytes {
@@ -50,7 +52,7 @@ struct MessageReader {
     /// - Parameters:
     ///   - encoding: the `grpc-encoding` of the headers.
     ///   - limit: the most bytes that decompression may give.
-    consuming func message(encoding: MessageEncoding, limit: Int) throws(GRPCStatus) -> [UInt8] {
+    package consuming func message(encoding: MessageEncoding, limit: Int) throws(GRPCStatus) -> [UInt8] {
         switch format {
         case 0:
             return bytes
@@ -79,7 +81,7 @@ struct MessageReader {
 }
 
 /// How messages whose compressed flag is set are compressed.
-enum MessageEncoding {
+package enum MessageEncoding {
     case identity
     case gzip
 }

@@ -1,11 +1,11 @@
-internal import NIOCore
+package import NIOCore
 
 /// Judges the pings of a client as grpc-go's server does, so that clients tuned for it are treated alike.
-struct PingPolicy {
+package struct PingPolicy {
     /// The next offence after so many ends the connection.
-    static let maxStrikes = 2
+    package static let maxStrikes = 2
     /// Without an open call, and unless permitted, a client may ping this often.
-    static let idleInterval = TimeAmount.hours(2)
+    package static let idleInterval = TimeAmount.hours(2)
 
     private let minTime: TimeAmount
     private let permitWithoutStream: Bool
@@ -13,16 +13,16 @@ struct PingPolicy {
     private var lastPing: NIODeadline?
     private var serverSentData = false
 
-    init(minTime: TimeAmount, permitWithoutStream: Bool) {
+    package init(minTime: TimeAmount, permitWithoutStream: Bool) {
         self.minTime = minTime
         self.permitWithoutStream = permitWithoutStream
     }
 
     /// The server has sent headers or data: clients measure the round trip then, so the next ping is free.
-    mutating func noteServerSentData() { serverSentData = true }
+    package mutating func noteServerSentData() { serverSentData = true }
 
     /// - Returns: false when the client has pinged too often.
-    mutating func receivePing(now: NIODeadline, hasOpenCalls: Bool) -> Bool {
+    package mutating func receivePing(now: NIODeadline, hasOpenCalls: Bool) -> Bool {
         defer { lastPing = now }
         if serverSentData {
             serverSentData = false

@@ -210,9 +210,8 @@ extension ServerConnection {
     }
 
     /// Answers every call whose time is over, and sets the timer for the next.
-    func expireDeadlines() {
+    func expireDeadlines(now: NIODeadline) {
         deadlineTimer.clear()
-        let now = NIODeadline.now()
         var nearest: NIODeadline?
         for slot in streams.indices where streams[slot].awaitsAnswer {
             guard let deadline = streams[slot].deadline else { continue }

@@ -61,7 +61,7 @@ public final class ServerConnection {
         self.loop = loop
         self.context = context
         let configuration = loop.configuration
-        now = .now()
+        now = context.eventLoop.now
         lastRead = now
         pings = PingPolicy(
             minTime: configuration.keepaliveMinTime, permitWithoutStream: configuration.keepalivePermitWithoutStream)
@@ -132,9 +132,9 @@ public final class ServerConnection {
     }
 
     func receive(_ buffer: ByteBuffer) {
-        guard !isClosing, !isSentAway, context != nil else { return }
+        guard let context, !isClosing, !isSentAway else { return }
         isReading = true
-        now = .now()
+        now = context.eventLoop.now
         lastRead = now
         awaitsKeepaliveAnswer = false
         do {
@@ -282,12 +282,12 @@ public final class ServerConnection {
     }
 
     private func checkKeepalive() {
-        guard context != nil, !isClosing else { return }
+        guard let context, !isClosing else { return }
         if awaitsKeepaliveAnswer {
             close()
             return
         }
-        let idle = NIODeadline.now() - lastRead
+        let idle = context.eventLoop.now - lastRead
         guard idle >= configuration.keepaliveInterval else {
             scheduleKeepalive(in: configuration.keepaliveInterval - idle)
             return
@@ -300,6 +300,9 @@ public final class ServerConnection {
 
     /// The timer of the nearest deadline; see `ServerConnection+Calls.swift`.
     func scheduleDeadline(at deadline: NIODeadline) -> Scheduled<Void>? {
-        context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.expireDeadlines() }
+        context?.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+            guard let context = self.context else { return }
+            self.expireDeadlines(now: context.eventLoop.now)
+        }
     }
 }

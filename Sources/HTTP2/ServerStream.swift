@@ -11,7 +11,7 @@ struct ServerStream {
         /// The service has the call, nobody has answered it.
         case handedOver
         /// Being sent as the windows of the client allow.
-        case responding(ResponseBody)
+        case responding(MessageWriter)
         /// Answered in full, or refused; what still comes in is dropped.
         case finished
     }
@@ -126,7 +126,7 @@ struct ServerStream {
     mutating func respond(_ message: ArraySlice<UInt8>) {
         guard case .handedOver = state else { preconditionFailure("answered in \(state)") }
         metadata = nil
-        state = .responding(ResponseBody(message: message))
+        state = .responding(MessageWriter(message: message))
     }
 
     /// How much of the answer fits into a DATA frame of at most `limit` bytes, and whether that is the rest.
@@ -160,37 +160,5 @@ struct ServerStream {
         var other = next
         swap(&state, &other)
         return other
-    }
-}
-
-/// A response message on its way out, with its 5-byte prefix.
-struct ResponseBody {
-    private let message: ArraySlice<UInt8>
-    private var sent = 0
-
-    init(message: ArraySlice<UInt8>) { self.message = message }
-
-    var remaining: Int { MessageReader.prefixBytes + message.count - sent }
-
-    mutating func write(_ count: Int, to output: inout ByteBuffer) {
-        precondition(count <= remaining)
-        var left = count
-        while left > 0 && sent < MessageReader.prefixBytes {
-            if sent == 0 && left >= MessageReader.prefixBytes {
-                output.writeMultipleIntegers(UInt8(0), UInt32(message.count))
-                sent = MessageReader.prefixBytes
-                left -= MessageReader.prefixBytes
-            } else {
-                let prefix = UInt64(message.count)
-                output.writeInteger(UInt8(truncatingIfNeeded: prefix >> UInt64(8 * (4 - sent))))
-                sent += 1
-                left -= 1
-            }
-        }
-        if left > 0 {
-            let start = message.startIndex + sent - MessageReader.prefixBytes
-            output.writeBytes(message[start..<start + left])
-            sent += left
-        }
     }
 }

@@ -9,10 +9,8 @@ internal import NIOCore
 final class Session {
     enum Role {
         case server(Unmanaged<ServerConnection>)
+        case client(Unmanaged<ClientConnection>)
     }
-
-    /// The largest answer to nghttp2's question how much of a body it may frame at once.
-    static let maxFrameBytes = 16 << 10
 
     private let pointer: OpaquePointer
     /// Where ``fill(_:limit:)`` collects; the callback for bodies appends to it.
@@ -37,6 +35,9 @@ final class Session {
             nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
             registerServerCallbacks(callbacks)
             result = nghttp2_session_server_new2(&session, callbacks, connection.toOpaque(), option)
+        case .client(let connection):
+            registerClientCallbacks(callbacks)
+            result = nghttp2_session_client_new2(&session, callbacks, connection.toOpaque(), option)
         }
         try Self.check(result)
         guard let session else { throw .nghttp2(code: result, reason: "no session") }
@@ -127,6 +128,17 @@ final class Session {
             fields.append((Array("grpc-message".utf8), PercentEncoding.encode(status.message)))
         }
         return Self.withFields(fields) { nghttp2_submit_response(pointer, stream, $0, $1, nil) } == 0
+    }
+
+    /// A request with its body in `slot`.
+    /// - Returns: the stream, or nil when the connection takes no more.
+    func submitRequest(_ fields: [([UInt8], [UInt8])], slot: Int) -> StreamID? {
+        var provider = nghttp2_data_provider()
+        provider.source.fd = Int32(truncatingIfNeeded: slot)
+        provider.read_callback = readClientBody
+        let mark = UnsafeMutableRawPointer(bitPattern: slot + 1)
+        let stream = Self.withFields(fields) { nghttp2_submit_request(pointer, nil, $0, $1, &provider, mark) }
+        return stream > 0 ? stream : nil
     }
 
     /// `error` is a code of RFC 9113 section 7.

@@ -1,13 +1,13 @@
-internal import NIOCore
+package import NIOCore
 
 /// Allows `burst` events at once and `perSecond` in the long run.
-struct TokenBucket {
+package struct TokenBucket {
     private let burst: Int64
     private let perSecond: Int64
     private var tokens: Int64
     private var filledAt: NIODeadline
 
-    init(burst: Int, perSecond: Int, now: NIODeadline) {
+    package init(burst: Int, perSecond: Int, now: NIODeadline) {
         precondition(burst > 0 && perSecond >= 0)
         self.burst = Int64(burst)
         self.perSecond = Int64(perSecond)
@@ -16,7 +16,7 @@ struct TokenBucket {
     }
 
     /// - Returns: false when there were more events than are allowed.
-    mutating func take(now: NIODeadline) -> Bool {
+    package mutating func take(now: NIODeadline) -> Bool {
         // Whole seconds only: what is left of one counts the next time.
         let seconds = max(0, (now - filledAt).nanoseconds / 1_000_000_000)
         if seconds > 0 {

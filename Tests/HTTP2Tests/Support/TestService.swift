@@ -1,0 +1,69 @@
+import HTTP2
+
+/// Answers at once, later or never, and remembers what it was told.
+final class TestService: GRPCService {
+    enum Method: Int, CaseIterable {
+        /// Answers with the request.
+        case echo
+        /// Answers when the test says so.
+        case hold
+        /// Answers with an error that needs escapes.
+        case fail
+        /// Answers with as many bytes as the request's four say.
+        case size
+
+        var path: String { "/test.Service/\(self)" }
+    }
+
+    private(set) var opened = 0
+    private(set) var closed = 0
+    private(set) var received: [UnaryCall] = []
+    private(set) var batches: [Int] = []
+    private(set) var cancelled: [StreamID] = []
+    private(set) var resolutions = 0
+    private(set) var held: [(stream: StreamID, connection: ServerConnection)] = []
+    var remembersCalls = true
+
+    func resolve(_ path: [UInt8]) -> MethodResolution {
+        resolutions += 1
+        let text = String(decoding: path, as: UTF8.self)
+        if let method = Method.allCases.first(where: { $0.path == text }) { return .unary(method.rawValue) }
+        return text.hasPrefix("/test.Service/") ? .unknownMethod : .unknownService
+    }
+
+    func connectionOpened(_ connection: ServerConnection) { opened += 1 }
+    func connectionClosed(_ connection: ServerConnection) { closed += 1 }
+
+    func receive(_ calls: inout [UnaryCall], on connection: ServerConnection) {
+        batches.append(calls.count)
+        if remembersCalls { received += calls }
+        for call in calls {
+            switch Method(rawValue: call.method) {
+            case .echo:
+                connection.respond(call.stream, message: call.message[...])
+            case .hold:
+                held.append((call.stream, connection))
+            case .size:
+                let count = call.message.reduce(0) { $0 << 8 | Int($1) }
+                connection.respond(call.stream, message: pattern(count)[...])
+            case .fail, nil:
+                connection.fail(call.stream, code: 5, message: "no key «ü» 100%\n")
+            }
+        }
+        calls.removeAll(keepingCapacity: true)
+    }
+
+    func cancelled(_ stream: StreamID, on connection: ServerConnection) { cancelled.append(stream) }
+
+    /// Answers what is held.
+    func release(_ message: [UInt8] = [7]) {
+        for (stream, connection) in held {
+            connection.respond(stream, message: message[...])
+            connection.flush()
+        }
+        held = []
+    }
+}
+
+/// Bytes that tell where they stand.
+func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }

@@ -64,7 +64,8 @@ public struct WireCursor: Sendable {
         }
     }
 
-    private mutating func varint(in bytes: Span<UInt8>) throws(WireError) -> UInt64 {
+    /// A bare varint, as the elements of a packed field are.
+    public mutating func varint(in bytes: Span<UInt8>) throws(WireError) -> UInt64 {
         let start = offset
         var value: UInt64 = 0
         var shift: UInt64 = 0

@@ -88,27 +88,31 @@ struct FileNode: Sendable {
         }
     }
 
-    /// What a crash leaves.
+    /// What a crash leaves. A sector that reached the disk with one write holds all earlier writes to it too, because it
+    /// was written from memory as a whole.
     func image(_ filter: inout CrashFilter) -> SparseBytes {
         var bytes = durable
+        var memory = durable
+        // The size is metadata of its own: data can lie behind it, and come to light when a later size survives.
+        var size = durable.size
         for change in pending {
             switch change.kind {
             case .resize(let length):
-                if filter.keeps(change.sequence) { bytes.resize(to: length) }
+                memory.resize(to: length)
+                guard filter.keeps(change.sequence) else { continue }
+                if length < bytes.size { bytes.resize(to: length) }
+                size = length
             case .write(let offset, let data):
+                memory.write(data[...], at: offset)
                 let end = offset + data.count
-                // The new size is metadata of its own; without it, data behind the old end are unreachable.
-                if end > bytes.size, filter.keeps(change.sequence) { bytes.resize(to: end) }
-                var at = offset
-                while at < end {
-                    let next = min(end, (at / sectorSize + 1) * sectorSize)
-                    if filter.keeps(change.sequence), at < bytes.size {
-                        bytes.write(data[(at - offset)..<(min(next, bytes.size) - offset)], at: at)
-                    }
-                    at = next
+                if end > size, filter.keeps(change.sequence) { size = end }
+                for sector in (offset / sectorSize)...((end - 1) / sectorSize) where filter.keeps(change.sequence) {
+                    let content = memory.read(at: sector * sectorSize, count: sectorSize)
+                    bytes.write(content[...], at: sector * sectorSize)
                 }
             }
         }
+        bytes.resize(to: size)
         return bytes
     }
 }

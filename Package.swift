@@ -25,7 +25,6 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
-let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 func layer(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
@@ -61,10 +60,10 @@ var targets: [Target] = [
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, logging]),
-    layer("ClientAPI", ["Base", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+    layer("ClientAPI", ["Base", "Platform", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
     .executableTarget(
         name: "martlet",
-        dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", logging, arguments, yams],
+        dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", nioCore, nioPosix, logging, yams],
         swiftSettings: strict),
     .executableTarget(
         name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
@@ -98,7 +97,12 @@ var targets: [Target] = [
         ]),
     tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
     tests(
-        "ClientAPITests", ["Base", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+        "ClientAPITests",
+        [
+            "Base", "Platform", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+            logging,
+        ]),
+    tests("MartletTests", ["martlet", logging]),
     tests("Conformance", ["Base", "HTTP2", "EtcdProto", nioCore, nioPosix, logging]),
     tests("Tidy", []),
 ]
@@ -114,7 +118,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: targets

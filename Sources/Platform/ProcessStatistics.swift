@@ -1,5 +1,5 @@
-/// What the kernel knows about this process: the numbers behind the `process_*` metrics. A number that it does not give is
-/// zero.
+/// What the kernel knows about this process: the numbers behind the `process_*` metrics. A number that it does not give
+/// is zero.
 public struct ProcessStatistics: Sendable {
     public var residentBytes: UInt64 = 0
     public var virtualBytes: UInt64 = 0

@@ -81,7 +81,8 @@ import Testing
         Case(
             "a delete two levels down meets a later put",
             Model(success: [
-                .txn(Model(success: [.txn(Model(failure: [.delete("a", to: "c")]))])), .txn(Model(success: [.put("b")])),
+                .txn(Model(success: [.txn(Model(failure: [.delete("a", to: "c")]))])),
+                .txn(Model(success: [.put("b")])),
             ]), .duplicateKey),
     ])
     func overlaps(_ testCase: Case) {
@@ -135,7 +136,8 @@ import Testing
         #expect(try path(Model()) == .serializableRead)
         #expect(try path(Model(compares: ["a"])) == .serializableRead)
         #expect(try path(Model(success: [.range("a", serializable: true)])) == .serializableRead)
-        #expect(try path(Model(success: [.range("a", serializable: true)], failure: [.range("a")])) == .linearizableRead)
+        #expect(
+            try path(Model(success: [.range("a", serializable: true)], failure: [.range("a")])) == .linearizableRead)
         #expect(try path(Model(failure: [.put("a")])) == .write)
         #expect(try path(Model(failure: [.delete("a")])) == .write)
         #expect(try path(Model(success: [.txn(Model())])) == .write)
@@ -212,7 +214,9 @@ import Testing
 /// The checks of single operations.
 @Suite struct FieldCheckTests {
     private func check(range bytes: [UInt8]) -> EtcdError? {
-        do { try RangeFields(bytes.span, at: bytes.indices).check() } catch let error as EtcdError { return error } catch {
+        do { try RangeFields(bytes.span, at: bytes.indices).check() } catch let error as EtcdError {
+            return error
+        } catch {
             return .malformedRequest
         }
         return nil

@@ -3,7 +3,8 @@ package import EtcdProto
 /// The shape of a `TxnRequest`, read from its bytes: what the checks before raft look at, with keys as offsets.
 ///
 /// Transactions lie in `txns`, the whole one first, the nested ones level by level; the operations of one branch lie
-/// side by side in `operations`. Reading goes level by level too, not by recursion, so no request can exhaust the stack.
+/// side by side in `operations`. Reading goes level by level too, not by recursion, so no request can exhaust the
+/// stack.
 /// One value serves many requests: its arrays keep their capacity.
 package struct TxnOutline: Sendable {
     /// How deep transactions may nest. etcd has no limit of its own beyond `--max-txn-ops` (each level takes at least

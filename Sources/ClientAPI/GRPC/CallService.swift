@@ -1,0 +1,290 @@
+package import EtcdProto
+package import HTTP2
+package import Logging
+package import Member
+package import NIOCore
+internal import Platform
+
+/// Answers the calls of one event loop: checks them, hands those of one read to the member together, and passes the
+/// answers on. Used on that loop only.
+///
+/// A call has a ticket from its hand-over until its answer comes, whether or not anybody still waits for it.
+package final class CallService<Connection: CallConnection> {
+    /// Who waits for an answer.
+    private enum Waiter {
+        case call(Call)
+        case probe(EventLoopPromise<EtcdError?>)
+    }
+
+    private struct Call {
+        var connection: Connection
+        var stream: StreamID
+        var method: Method
+        var requestBytes: Int
+        var start: NIODeadline
+        var deadline: NIODeadline?
+    }
+
+    /// A call that the client gave up while the member works on it.
+    private struct Cancelled: Hashable {
+        var connection: UInt32
+        var stream: StreamID
+    }
+
+    package let eventLoop: any EventLoop
+    private let member: any MemberHandle
+    private let limits: CallLimits
+    private let logger: Logger
+    private let siblings: @Sendable () -> EventLoopFuture<CallCounters>
+    private var sink: LoopSink?
+    private var tickets: TicketTable<Waiter>
+    private var cancellations: Set<Cancelled> = []
+    private var txnCheck: TxnCheck
+    package private(set) var counters = CallCounters()
+    /// The metadata that was looked at last, as most calls of a connection share theirs.
+    private var lastMetadata: (value: CallMetadata, version: Int)?
+    private var batches: [ResponseBatch] = []
+    private var requests: [ClientRequest] = []
+
+    /// - Parameter siblings: the counters of all event loops added up.
+    package init(
+        eventLoop: any EventLoop, member: any MemberHandle, limits: CallLimits, logger: Logger,
+        siblings: @escaping @Sendable () -> EventLoopFuture<CallCounters>
+    ) {
+        self.eventLoop = eventLoop
+        self.member = member
+        self.limits = limits
+        self.logger = logger
+        self.siblings = siblings
+        tickets = TicketTable(limit: limits.callsUnderWay)
+        txnCheck = TxnCheck(operationLimit: limits.txnOperations)
+        let bound = NIOLoopBound(Weak(self), eventLoop: eventLoop)
+        sink = LoopSink(eventLoop: eventLoop, limit: limits.callsUnderWay) { bound.value.service?.takeAnswers() }
+    }
+
+    /// The sink does not keep the service alive.
+    private struct Weak {
+        weak var service: CallService<Connection>?
+        init(_ service: CallService<Connection>) { self.service = service }
+    }
+
+    private var responseSink: LoopSink {
+        guard let sink else { preconditionFailure("used before it was made") }
+        return sink
+    }
+
+    /// Calls that the member is working on.
+    package var callsUnderWay: Int { tickets.count }
+}
+
+// MARK: Calls
+
+extension CallService: GRPCService where Connection == ServerConnection {
+    package func connectionOpened(_ connection: ServerConnection) {}
+    package func connectionClosed(_ connection: ServerConnection) {}
+}
+
+extension CallService {
+    package func resolve(_ path: [UInt8]) -> MethodResolution {
+        let text = String(decoding: path, as: UTF8.self)
+        if let method = Method.allCases.first(where: { $0.path == text }) { return .unary(method.rawValue) }
+        guard let slash = text.lastIndex(of: "/") else { return .unknownService }
+        return Method.services.contains(String(text[..<slash].dropFirst())) ? .unknownMethod : .unknownService
+    }
+
+    package func cancelled(_ stream: StreamID, on connection: Connection) {
+        cancellations.insert(Cancelled(connection: connection.id, stream: stream))
+    }
+
+    package func receive(_ calls: inout [UnaryCall], on connection: Connection) {
+        let now = NIODeadline.now()
+        requests.removeAll(keepingCapacity: true)
+        for call in calls {
+            guard let method = Method(rawValue: call.method) else { preconditionFailure("method \(call.method)") }
+            let requestBytes = call.message.count
+            do throws(EtcdError) {
+                let version = try version(call.metadata)
+                counters.start(method, bytes: requestBytes, version: version)
+                guard let body = try requestBody(method, call.message) else {
+                    // Only Health.Check is answered here: a process that answers serves. HealthCheckResponse, SERVING.
+                    connection.respond(call.stream, message: [0x08, 0x01])
+                    counters.finish(method, .ok, bytes: 2)
+                    continue
+                }
+                let waiter = Waiter.call(
+                    Call(
+                        connection: connection, stream: call.stream, method: method, requestBytes: requestBytes,
+                        start: now, deadline: call.deadline))
+                guard let ticket = tickets.insert(waiter) else { throw .tooManyRequests }
+                requests.append(
+                    ClientRequest(
+                        ticket: ticket, body: body,
+                        deadline: call.deadline.map { Instant(nanoseconds: UInt64($0.uptimeNanoseconds)) },
+                        requiresLeader: call.metadata?.requiresLeader ?? false))
+            } catch {
+                connection.fail(call.stream, code: error.code.rawValue, message: error.message)
+                counters.finish(method, error.code)
+            }
+        }
+        submit()
+    }
+
+    /// All requests of one read at once; when the member does not take them, all of them fail.
+    private func submit() {
+        if requests.isEmpty || member.submit(requests, sink: responseSink) { return }
+        for request in requests { answer(request.ticket, .tooManyRequests) }
+    }
+
+    private func version(_ metadata: CallMetadata?) throws(EtcdError) -> Int {
+        guard let metadata else { return 0 }
+        if let lastMetadata, lastMetadata.value === metadata { return lastMetadata.version }
+        var version = 0
+        if let bytes = metadata.clientAPIVersion {
+            guard let text = String(validating: bytes, as: UTF8.self) else { throw .invalidClientAPIVersion }
+            version = counters.version(text)
+        }
+        lastMetadata = (metadata, version)
+        return version
+    }
+
+    /// What the member is asked for; nil for what needs no member.
+    private func requestBody(_ method: Method, _ message: [UInt8]) throws(EtcdError) -> ClientRequest.Body? {
+        do {
+            let bytes = message.span
+            switch method {
+            case .range:
+                try RangeFields(bytes, at: message.indices).check()
+                return .range(message)
+            case .put:
+                try PutFields(bytes, at: message.indices).check()
+                return .put(message)
+            case .deleteRange:
+                try DeleteRangeFields(bytes, at: message.indices).check()
+                return .deleteRange(message)
+            case .txn:
+                return .txn(message, try txnCheck.path(of: bytes))
+            case .compact:
+                try PlainFields.varints(bytes, at: message.indices, count: 2)
+                return .compaction(message)
+            case .hashKV:
+                try PlainFields.varints(bytes, at: message.indices, count: 1)
+                return .hashKV(message)
+            case .status:
+                try PlainFields.skim(bytes, at: message.indices)
+                return .status
+            case .memberList:
+                return .memberList(linearizable: try PlainFields.linearizable(bytes, at: message.indices))
+            case .healthCheck:
+                guard try PlainFields.namesWholeServer(bytes, at: message.indices) else {
+                    throw EtcdError(.notFound, "unknown service")
+                }
+                return nil
+            }
+        } catch let error as EtcdError {
+            throw error
+        } catch {
+            throw .malformedRequest
+        }
+    }
+}
+
+// MARK: Answers
+
+extension CallService {
+    private func takeAnswers() {
+        let now = NIODeadline.now()
+        responseSink.drain(into: &batches)
+        for batch in batches {
+            for response in batch.responses { pass(response, batch.bytes, now) }
+        }
+        batches.removeAll(keepingCapacity: true)
+    }
+
+    private func pass(_ response: ResponseBatch.Response, _ bytes: [UInt8], _ now: NIODeadline) {
+        guard let waiter = tickets.remove(response.ticket) else { return }
+        switch waiter {
+        case .probe(let promise):
+            promise.succeed(response.error)
+        case .call(let call):
+            if isCancelled(call, now) { return }
+            if let error = response.error {
+                call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
+                counters.finish(call.method, error.code)
+            } else {
+                call.connection.respond(call.stream, message: bytes[response.range])
+                counters.finish(call.method, .ok, bytes: response.range.count)
+            }
+            call.connection.flush()
+            if now - call.start > limits.slowCall { logSlow(call, response, now - call.start) }
+        }
+    }
+
+    /// Answers without the member; outside ``receive(_:on:)`` the caller flushes.
+    private func answer(_ ticket: UInt64, _ error: EtcdError) {
+        switch tickets.remove(ticket) {
+        case .call(let call):
+            call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
+            counters.finish(call.method, error.code)
+        case .probe(let promise): promise.succeed(error)
+        case nil: break
+        }
+    }
+
+    private func isCancelled(_ call: Call, _ now: NIODeadline) -> Bool {
+        if cancellations.isEmpty { return false }
+        let key = Cancelled(connection: call.connection.id, stream: call.stream)
+        guard cancellations.remove(key) != nil else { return false }
+        let isLate = call.deadline.map { $0 <= now } ?? false
+        counters.finish(call.method, isLate ? .deadlineExceeded : .cancelled)
+        return true
+    }
+
+    private func logSlow(_ call: Call, _ response: ResponseBatch.Response, _ time: TimeAmount) {
+        let milliseconds = Double(time.nanoseconds) / 1e6
+        logger.warning(
+            "request stats",
+            metadata: [
+                "time spent": "\(milliseconds)ms",
+                "remote": "\(call.connection.remoteAddress.map { "\($0)" } ?? "")",
+                "response type": "\(call.method.path)",
+                "request size": .stringConvertible(call.requestBytes),
+                "response size": .stringConvertible(response.range.count),
+            ])
+    }
+}
+
+// MARK: The plain HTTP endpoints' questions
+
+extension CallService: MemberProbe {
+    package func probe(linearizable: Bool) -> EventLoopFuture<EtcdError?> {
+        let promise = eventLoop.makePromise(of: EtcdError?.self)
+        guard let ticket = tickets.insert(.probe(promise)) else {
+            promise.succeed(.tooManyRequests)
+            return promise.futureResult
+        }
+        let request = ClientRequest(
+            ticket: ticket, body: .probe(linearizable: linearizable),
+            deadline: Instant(nanoseconds: (NIODeadline.now() + limits.probeTimeout).uptimeNanoseconds))
+        if !member.submit([request], sink: responseSink) { answer(ticket, .tooManyRequests) }
+        return promise.futureResult
+    }
+
+    package func statistics() -> EventLoopFuture<MemberStatistics?> {
+        let promise = eventLoop.makePromise(of: MemberStatistics?.self)
+        // A member that has stopped never answers; the first of the two counts.
+        let timeout = eventLoop.scheduleTask(in: limits.probeTimeout) { promise.succeed(nil) }
+        let bound = NIOLoopBound((promise: promise, timeout: timeout), eventLoop: eventLoop)
+        let eventLoop = self.eventLoop
+        member.withStatistics { statistics in
+            eventLoop.execute {
+                bound.value.timeout.cancel()
+                bound.value.promise.succeed(statistics)
+            }
+        }
+        return promise.futureResult
+    }
+
+    package func callCounters() -> EventLoopFuture<CallCounters> {
+        siblings().hop(to: eventLoop)
+    }
+}

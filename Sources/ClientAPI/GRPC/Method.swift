@@ -1,0 +1,44 @@
+/// The unary methods that are served. The raw value is what the HTTP/2 layer hands back with each call.
+package enum Method: Int, CaseIterable, Sendable {
+    case range
+    case put
+    case deleteRange
+    case txn
+    case compact
+    case status
+    case hashKV
+    case memberList
+    case healthCheck
+
+    package var service: String {
+        switch self {
+        case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
+        case .status, .hashKV: "etcdserverpb.Maintenance"
+        case .memberList: "etcdserverpb.Cluster"
+        case .healthCheck: "grpc.health.v1.Health"
+        }
+    }
+
+    package var name: String {
+        switch self {
+        case .range: "Range"
+        case .put: "Put"
+        case .deleteRange: "DeleteRange"
+        case .txn: "Txn"
+        case .compact: "Compact"
+        case .status: "Status"
+        case .hashKV: "HashKV"
+        case .memberList: "MemberList"
+        case .healthCheck: "Check"
+        }
+    }
+
+    package var path: String { "/\(service)/\(name)" }
+
+    /// Every service of etcd; a path below one of them names an unknown method, not an unknown service.
+    package static let services: Set<String> = [
+        "etcdserverpb.KV", "etcdserverpb.Watch", "etcdserverpb.Lease", "etcdserverpb.Cluster",
+        "etcdserverpb.Maintenance", "etcdserverpb.Auth", "v3lockpb.Lock", "v3electionpb.Election",
+        "grpc.health.v1.Health",
+    ]
+}

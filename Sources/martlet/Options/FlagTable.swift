@@ -1,0 +1,295 @@
+/// Every flag of etcd 3.7, by the headings of the help text. What Martlet does not have yet is listed too, so that it
+/// can be told apart from a typing error.
+package enum FlagTable {
+    package static let sections: [FlagSection] = [
+        member, cluster, security, auth, monitoring, logging, tracing, feature, unsafety,
+    ]
+
+    package static let all: [Flag] = sections.flatMap(\.flags)
+
+    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    private static let byFileKey = Dictionary(
+        uniqueKeysWithValues: all.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
+
+    package static func flag(named name: String) -> Flag? { byName[name] }
+    package static func flag(fileKey: String) -> Flag? { byFileKey[fileKey] }
+
+    /// Leftovers from before 3.0: accepted and ignored, with a warning.
+    package static let ignored: Set<String> = [
+        "cluster-active-size", "cluster-remove-delay", "cluster-sync-interval", "config", "force", "max-result-buffer",
+        "max-retry-attempts", "peer-heartbeat-interval", "peer-election-timeout", "retry-interval", "snapshot", "v",
+        "vv", "test.coverprofile", "test.outputdir",
+    ]
+
+    /// Of those, the ones that stand without a value.
+    package static let ignoredBooleans: Set<String> = ["force", "snapshot", "v", "vv"]
+
+    private static let member = FlagSection(
+        title: "Member",
+        flags: [
+            .text("name", "default", \.name, "Name of this member; also what is looked up in --initial-cluster."),
+            .text("data-dir", "", \.dataDirectory, "Directory of all data; empty is '<name>.etcd' here."),
+            .text(
+                "wal-dir", "", \.walDirectory, "Directory of the write-ahead log; empty is inside the data directory."),
+            .unsigned("snapshot-count", "10000", \.snapshotCount, "Applied entries between two snapshot files."),
+            .unsigned(
+                "heartbeat-interval", "100", \.heartbeatMilliseconds, "Raft tick and heartbeat, in milliseconds."),
+            .unsigned(
+                "election-timeout", "1000", \.electionMilliseconds,
+                "Milliseconds without a leader before an election; at least 5 heartbeats, at most 50000."),
+            .bool(
+                "initial-election-tick-advance", "true", \.initialElectionTickAdvance,
+                "Skip most of the first election timeout after a start."),
+            .urls(
+                "listen-peer-urls", "http://localhost:2380", \.listenPeerURLs,
+                "Addresses for traffic between members."),
+            .urls(
+                "listen-client-urls", "http://localhost:2379", \.listenClientURLs,
+                "Addresses for clients, gRPC and HTTP; needs --advertise-client-urls."),
+            .notYet(.urlsOrNone, "listen-client-http-urls", "", "Addresses for client HTTP alone."),
+            .unsigned("max-snapshots", "5", \.maxSnapshots, "Snapshot files kept; 0 keeps all."),
+            .unsigned("max-wals", "5", \.maxWALs, "Write-ahead log files kept; 0 keeps all."),
+            .notYet(.bool, "memory-mlock", "false", "Lock memory pages into RAM."),
+            .signed(
+                "quota-backend-bytes", "0", \.quotaBackendBytes,
+                "Size of the backend at which writes are refused; 0 is 2 GiB, negative is no limit."),
+            .notYet(.text, "backend-bbolt-freelist-type", "map", "Kind of free-page list of the backend."),
+            .duration(
+                "backend-batch-interval", "0s", \.backendBatchInterval,
+                "Longest wait before the backend commits; 0 is 100ms."),
+            .signed(
+                "backend-batch-limit", "0", \.backendBatchLimit,
+                "Operations before the backend commits; 0 is 10000."),
+            .unsigned("max-txn-ops", "128", \.maxTxnOperations, "Operations in one list of a transaction."),
+            .unsigned("max-request-bytes", "1572864", \.maxRequestBytes, "Size of the largest request of a client."),
+            .unsigned(
+                "max-concurrent-streams", "4294967295", \.maxConcurrentStreams, kind: .unsigned32,
+                "Open HTTP/2 streams for each client connection."),
+            .duration(
+                "grpc-keepalive-min-time", "5s", \.keepaliveMinTime, "Shortest time between two pings of a client."),
+            .duration(
+                "grpc-keepalive-interval", "2h", \.keepaliveInterval,
+                "Idle time before the server pings a client; 0 never does."),
+            .duration(
+                "grpc-keepalive-timeout", "20s", \.keepaliveTimeout,
+                "Wait for the answer to a ping before the connection is closed."),
+            .bool(
+                "socket-reuse-port", "false", \.socketReusePort, fileKey: "socket-options.reuse-port",
+                "Set SO_REUSEPORT on listeners."),
+            .bool(
+                "socket-reuse-address", "false", \.socketReuseAddress, fileKey: "socket-options.reuse-address",
+                "Set SO_REUSEADDR on listeners."),
+            .notYet(.bool, "enable-grpc-gateway", "true", "Serve the JSON gateway below /v3/."),
+            .notYet(.duration, "raft-read-timeout", "5s", fileKey: "", "Read timeout of peer connections."),
+            .notYet(.duration, "raft-write-timeout", "5s", fileKey: "", "Write timeout of peer connections."),
+            .notYet(.list, "feature-gates", "", "Switches for features in the making: Name=true|false, …"),
+        ])
+
+    private static let cluster = FlagSection(
+        title: "Clustering",
+        flags: [
+            .urls(
+                "initial-advertise-peer-urls", "http://localhost:2380", \.initialAdvertisePeerURLs,
+                "Peer URLs that the other members are told; must match the own entry of --initial-cluster."),
+            .text(
+                "initial-cluster", "default=http://localhost:2380", \.initialCluster,
+                "The founding members: name=URL,name=URL,…"),
+            .text(
+                "initial-cluster-state", "new", \.initialClusterState, kind: .choice(["new", "existing"]),
+                "Found a cluster, or join an existing one; only read while there is no data."),
+            .text(
+                "initial-cluster-token", "etcd-cluster", \.initialClusterToken,
+                "Keeps apart clusters that are founded with the same URLs."),
+            .urls(
+                "advertise-client-urls", "http://localhost:2379", \.advertiseClientURLs,
+                "Client URLs that the member list names for this member."),
+            .bool(
+                "strict-reconfig-check", "true", \.strictReconfigCheck,
+                "Refuse changes of the membership that endanger the quorum."),
+            .bool("pre-vote", "true", \.preVote, "Ask for votes before a term is raised."),
+            .notYet(
+                .text, "discovery-token", "", fileKey: "discovery-config.token", "Discovery: token of the cluster."),
+            .notYet(
+                .list, "discovery-endpoints", "", fileKey: "discovery-config.client.endpoints",
+                "Discovery: endpoints of the discovery service."),
+            .notYet(
+                .duration, "discovery-dial-timeout", "2s", fileKey: "discovery-config.client.dial-timeout",
+                "Discovery: timeout of a connect."),
+            .notYet(
+                .duration, "discovery-request-timeout", "5s", fileKey: "discovery-config.client.request-timeout",
+                "Discovery: timeout of a request."),
+            .notYet(
+                .duration, "discovery-keepalive-time", "2s", fileKey: "discovery-config.client.keepalive-time",
+                "Discovery: time between pings."),
+            .notYet(
+                .duration, "discovery-keepalive-timeout", "6s", fileKey: "discovery-config.client.keepalive-timeout",
+                "Discovery: wait for the answer to a ping."),
+            .notYet(
+                .bool, "discovery-insecure-transport", "true",
+                fileKey: "discovery-config.client.secure.insecure-transport", "Discovery: no TLS."),
+            .notYet(
+                .bool, "discovery-insecure-skip-tls-verify", "false",
+                fileKey: "discovery-config.client.secure.insecure-skip-tls-verify",
+                "Discovery: do not verify the server's certificate."),
+            .notYet(
+                .text, "discovery-cert", "", fileKey: "discovery-config.client.secure.cert",
+                "Discovery: client certificate."),
+            .notYet(
+                .text, "discovery-key", "", fileKey: "discovery-config.client.secure.key",
+                "Discovery: the certificate's key."),
+            .notYet(
+                .text, "discovery-cacert", "", fileKey: "discovery-config.client.secure.cacert",
+                "Discovery: bundle of trusted authorities."),
+            .notYet(
+                .text, "discovery-user", "", fileKey: "discovery-config.client.auth.username",
+                "Discovery: user or user:password."),
+            .notYet(
+                .text, "discovery-password", "", fileKey: "discovery-config.client.auth.password",
+                "Discovery: password."),
+            .notYet(.text, "discovery-fallback", "exit", fileKey: "", "Discovery: what to do when it fails."),
+            .notYet(.text, "discovery-srv", "", "DNS domain whose SRV records name the founding members."),
+            .notYet(.text, "discovery-srv-name", "", "Suffix of the SRV records' service name."),
+            .notYet(.text, "auto-compaction-retention", "0", "How much history automatic compaction keeps; 0 is off."),
+            .notYet(.text, "auto-compaction-mode", "periodic", "Retention as a time (periodic) or in revisions."),
+            .notYet(.text, "v2-deprecation", "write-only", "State of the removal of the v2 store; has no effect."),
+        ])
+
+    private static let security = FlagSection(
+        title: "Security",
+        flags: [
+            .list("cors", "*", \.corsOrigins, "Origins that browsers may call from; * is all."),
+            .list("host-whitelist", "*", \.hostWhitelist, "Host names that plain HTTP requests may name; * is all."),
+            .notYet(
+                .text, "cert-file", "", fileKey: "client-transport-security.cert-file",
+                "Certificate of the client listeners."),
+            .notYet(.text, "key-file", "", fileKey: "client-transport-security.key-file", "The certificate's key."),
+            .notYet(
+                .text, "client-cert-file", "", fileKey: "client-transport-security.client-cert-file",
+                "Certificate for the server's calls to itself."),
+            .notYet(
+                .text, "client-key-file", "", fileKey: "client-transport-security.client-key-file",
+                "The certificate's key."),
+            .notYet(
+                .bool, "client-cert-auth", "false", fileKey: "client-transport-security.client-cert-auth",
+                "Demand certificates of clients."),
+            .notYet(.text, "client-crl-file", "", fileKey: "", "Revocation list for clients."),
+            .notYet(
+                .list, "client-cert-allowed-hostname", "", fileKey: "client-transport-security.allowed-hostname",
+                "Host names accepted in certificates of clients."),
+            .notYet(
+                .text, "trusted-ca-file", "", fileKey: "client-transport-security.trusted-ca-file",
+                "Bundle of authorities for clients."),
+            .notYet(
+                .bool, "auto-tls", "false", fileKey: "client-transport-security.auto-tls",
+                "Make a certificate for the client listeners."),
+            .notYet(
+                .text, "peer-cert-file", "", fileKey: "peer-transport-security.cert-file",
+                "Certificate of the peer listeners."),
+            .notYet(.text, "peer-key-file", "", fileKey: "peer-transport-security.key-file", "The certificate's key."),
+            .notYet(
+                .text, "peer-client-cert-file", "", fileKey: "peer-transport-security.client-cert-file",
+                "Certificate for calls to peers."),
+            .notYet(
+                .text, "peer-client-key-file", "", fileKey: "peer-transport-security.client-key-file",
+                "The certificate's key."),
+            .notYet(
+                .bool, "peer-client-cert-auth", "false", fileKey: "peer-transport-security.client-cert-auth",
+                "Demand certificates of peers."),
+            .notYet(
+                .text, "peer-trusted-ca-file", "", fileKey: "peer-transport-security.trusted-ca-file",
+                "Bundle of authorities for peers."),
+            .notYet(
+                .list, "peer-cert-allowed-cn", "", fileKey: "peer-transport-security.allowed-cn",
+                "Common names accepted in certificates of peers."),
+            .notYet(
+                .list, "peer-cert-allowed-hostname", "", fileKey: "peer-transport-security.allowed-hostname",
+                "Host names accepted in certificates of peers."),
+            .notYet(
+                .bool, "peer-auto-tls", "false", fileKey: "peer-transport-security.auto-tls",
+                "Make a certificate for the peer listeners."),
+            .notYet(
+                .bool, "peer-skip-client-san-verification", "false",
+                fileKey: "peer-transport-security.skip-client-san-verification",
+                "Do not compare a peer's certificate with its address."),
+            .notYet(.text, "peer-crl-file", "", fileKey: "", "Revocation list for peers."),
+            .notYet(.unsigned, "self-signed-cert-validity", "1", "Years that a made certificate is valid."),
+            .notYet(.list, "cipher-suites", "", "TLS cipher suites; empty is the library's choice."),
+            .notYet(.text, "tls-min-version", "TLS1.2", "Lowest TLS version."),
+            .notYet(.text, "tls-max-version", "", "Highest TLS version; empty is the library's choice."),
+        ])
+
+    private static let auth = FlagSection(
+        title: "Auth",
+        flags: [
+            .notYet(.text, "auth-token", "simple", "Kind of token: simple, or jwt with its options."),
+            .notYet(.unsigned, "bcrypt-cost", "10", "Cost of hashing a password, 4 to 31."),
+            .notYet(.unsigned, "auth-token-ttl", "300", "Seconds that a simple token lives unused."),
+        ])
+
+    private static let monitoring = FlagSection(
+        title: "Monitoring",
+        flags: [
+            .urls(
+                "listen-metrics-urls", "", \.listenMetricsURLs, kind: .urlsOrNone,
+                "Further addresses for /metrics and the health checks alone."),
+            .notYet(.text, "metrics", "basic", "Amount of metrics: basic or extensive."),
+            .notYet(.bool, "enable-pprof", "false", "Serve profiles below /debug/pprof."),
+        ])
+
+    private static let logging = FlagSection(
+        title: "Logging",
+        flags: [
+            .list(
+                "log-outputs", "default", \.logOutputs,
+                "Where lines go: default (stderr), stderr, stdout, file paths."),
+            .text(
+                "log-level", "info", \.logLevel, kind: .choice(["debug", "info", "warn", "error", "panic", "fatal"]),
+                "Lowest level that is logged."),
+            .text("log-format", "json", \.logFormat, "Format of lines: json or console."),
+            .duration(
+                "warning-unary-request-duration", "300ms", \.warningUnaryRequestDuration,
+                "Calls slower than this are logged."),
+            .notYet(.text, "logger", "zap", "Kind of logger; zap is the only one."),
+            .notYet(.bool, "enable-log-rotation", "false", "Rotate the log file."),
+            .notYet(
+                .text, "log-rotation-config-json",
+                #"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#,
+                "How to rotate: MB, days, count."),
+        ])
+
+    private static let tracing = FlagSection(
+        title: "Tracing",
+        flags: [
+            .notYet(.bool, "enable-distributed-tracing", "false", "Export OpenTelemetry spans."),
+            .notYet(.text, "distributed-tracing-address", "localhost:4317", "Address of the collector."),
+            .notYet(.text, "distributed-tracing-service-name", "etcd", "Name of the service in spans."),
+            .notYet(.text, "distributed-tracing-instance-id", "", "ID of the instance in spans."),
+            .notYet(.signed, "distributed-tracing-sampling-rate", "0", "Samples in a million."),
+        ])
+
+    private static let feature = FlagSection(
+        title: "Feature",
+        flags: [
+            .duration(
+                "warning-apply-duration", "100ms", \.warningApplyDuration,
+                "Applies and reads slower than this are logged."),
+            .notYet(.duration, "corrupt-check-time", "0s", "Interval of comparing the members' data; 0 is off."),
+            .notYet(.duration, "compact-hash-check-time", "1m0s", "Interval of comparing hashes of compactions."),
+            .notYet(
+                .signed, "compaction-batch-limit", "0", "Revisions removed in one step of a compaction; 0 is 1000."),
+            .notYet(
+                .duration, "compaction-sleep-interval", "0s", "Pause between the steps of a compaction; 0 is 10ms."),
+            .notYet(.duration, "watch-progress-notify-interval", "0s", "Interval of progress messages; 0 is 10m."),
+            .notYet(.duration, "downgrade-check-time", "5s", "Interval of looking whether a downgrade is complete."),
+            .notYet(.unsigned, "bootstrap-defrag-threshold-megabytes", "0", "Megabytes to free by a defrag at start."),
+            .notYet(.signed, "max-learners", "1", "Learners that the cluster may have."),
+            .notYet(.unsigned, "snapshot-catchup-entries", "5000", "Log entries kept behind a snapshot."),
+        ])
+
+    private static let unsafety = FlagSection(
+        title: "Unsafe",
+        flags: [
+            .bool("unsafe-no-fsync", "false", \.unsafeNoFsync, "Never sync to disk: a power cut loses data."),
+            .notYet(.bool, "force-new-cluster", "false", "Start as a cluster of one from existing data."),
+        ])
+}

@@ -1,0 +1,71 @@
+/// What the operator asked for, with etcd's names and defaults: the result of flags, environment or configuration file.
+package struct ServerConfiguration: Sendable, Equatable {
+    // MARK: Member
+
+    package var name = "default"
+    /// Empty means `<name>.etcd`; `resolvedDataDirectory` says which.
+    package var dataDirectory = ""
+    /// Empty means inside the data directory.
+    package var walDirectory = ""
+    package var snapshotCount: UInt64 = 10_000
+    package var heartbeatMilliseconds: UInt64 = 100
+    package var electionMilliseconds: UInt64 = 1_000
+    package var initialElectionTickAdvance = true
+    package var listenPeerURLs: [ServerURL] = []
+    package var listenClientURLs: [ServerURL] = []
+    /// Files kept; 0 keeps all.
+    package var maxSnapshots: UInt64 = 5
+    package var maxWALs: UInt64 = 5
+    /// 0 is 2 GiB, negative is none.
+    package var quotaBackendBytes: Int64 = 0
+    /// 0 is 100 ms.
+    package var backendBatchInterval = Duration.zero
+    /// 0 is 10,000.
+    package var backendBatchLimit: Int64 = 0
+    package var maxTxnOperations: UInt64 = 128
+    package var maxRequestBytes: UInt64 = 1_572_864
+    package var maxConcurrentStreams: UInt64 = 4_294_967_295
+    package var keepaliveMinTime = Duration.seconds(5)
+    package var keepaliveInterval = Duration.seconds(7_200)
+    package var keepaliveTimeout = Duration.seconds(20)
+    package var socketReusePort = false
+    package var socketReuseAddress = false
+
+    // MARK: Cluster
+
+    package var initialAdvertisePeerURLs: [ServerURL] = []
+    /// `name=URL` pairs, comma separated; empty means this member alone with its advertised peer URLs.
+    package var initialCluster = ""
+    package var initialClusterState = "new"
+    package var initialClusterToken = "etcd-cluster"
+    package var advertiseClientURLs: [ServerURL] = []
+    package var strictReconfigCheck = true
+    package var preVote = true
+
+    // MARK: Security, monitoring, logging, safety
+
+    package var corsOrigins = ["*"]
+    package var hostWhitelist = ["*"]
+    package var listenMetricsURLs: [ServerURL] = []
+    package var logOutputs = ["default"]
+    package var logLevel = "info"
+    package var logFormat = "json"
+    package var warningUnaryRequestDuration = Duration.milliseconds(300)
+    package var warningApplyDuration = Duration.milliseconds(100)
+    package var unsafeNoFsync = false
+
+    /// The names of what was set by flag, variable or file, the rest being defaults.
+    package var explicit: Set<String> = []
+
+    package init() {}
+
+    package var resolvedDataDirectory: String { dataDirectory.isEmpty ? "\(name).etcd" : dataDirectory }
+
+    /// The founding members; when none are named, this one alone under its advertised peer URLs.
+    package var resolvedInitialCluster: String {
+        if !initialCluster.isEmpty && explicit.contains("initial-cluster") { return initialCluster }
+        // A member that keeps the default name keeps the default cluster too, as with etcd.
+        guard name != "default" else { return "default=http://localhost:2380" }
+        return initialAdvertisePeerURLs.map { "\(name)=\($0)" }.joined(separator: ",")
+    }
+}

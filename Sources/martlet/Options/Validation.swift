@@ -1,0 +1,118 @@
+extension ServerConfiguration {
+    private static let longestElection: UInt64 = 50_000
+
+    /// What etcd checks before it starts, in its words where they are known.
+    /// - Parameter fromFile: a file may name client listeners without saying what to advertise.
+    package func validate(fromFile: Bool) throws(ValueError) {
+        guard ["json", "console"].contains(logFormat) else {
+            throw ValueError("unknown log format: \(logFormat), supported values json, console")
+        }
+        try validateLogOutputs()
+        for urls in [listenPeerURLs, listenClientURLs, listenMetricsURLs] { try validateListeners(urls) }
+        try validateAdvertised(initialAdvertisePeerURLs, "--initial-advertise-peer-urls")
+        try validateAdvertised(advertiseClientURLs, "--advertise-client-urls")
+        try validateTicks()
+        if explicit.contains("listen-client-urls") && !explicit.contains("advertise-client-urls") && !fromFile {
+            throw ValueError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
+        }
+        try validateLimits()
+    }
+
+    private func validateTicks() throws(ValueError) {
+        if heartbeatMilliseconds == 0 { throw ValueError("--heartbeat-interval must be >0 (set to 0ms)") }
+        if electionMilliseconds == 0 { throw ValueError("--election-timeout must be >0 (set to 0ms)") }
+        let (fivefold, overflow) = heartbeatMilliseconds.multipliedReportingOverflow(by: 5)
+        if overflow || fivefold > electionMilliseconds {
+            throw ValueError(
+                "--election-timeout[\(electionMilliseconds)ms] should be at least as 5 times as "
+                    + "--heartbeat-interval[\(heartbeatMilliseconds)ms]")
+        }
+        if electionMilliseconds > Self.longestElection {
+            throw ValueError(
+                "--election-timeout[\(electionMilliseconds)ms] is too long, and should be set less than "
+                    + "\(Self.longestElection)ms")
+        }
+    }
+
+    /// Host names would have to be looked up, and could move: listeners take addresses.
+    private func validateListeners(_ urls: [ServerURL]) throws(ValueError) {
+        for url in urls where !url.isUnixSocket {
+            guard url.host == "localhost" || IPAddress.isValid(url.host) else {
+                throw ValueError("expected IP in URL for binding (\(url))")
+            }
+        }
+        for url in urls where url.isSecure {
+            throw ValueError("\(url): Martlet does not support TLS listeners yet; use http or unix")
+        }
+    }
+
+    private func validateAdvertised(_ urls: [ServerURL], _ flag: String) throws(ValueError) {
+        for url in urls where !url.isUnixSocket && url.host.isEmpty {
+            throw ValueError("\(flag) \"\(url)\" must be \"host:port\" (unexpected empty host (\(url)))")
+        }
+    }
+
+    private func validateLogOutputs() throws(ValueError) {
+        if logOutputs.isEmpty { throw ValueError("couldn't open sink \"\": open : no such file or directory") }
+        if logOutputs.count > 1 && logOutputs.contains("default") {
+            throw ValueError("multi logoutput for \"default\" is not supported yet")
+        }
+        if logOutputs.contains("systemd/journal") {
+            throw ValueError(
+                "--log-outputs=systemd/journal: Martlet does not write to the journal itself yet; use stderr")
+        }
+    }
+
+    /// Upper bounds keep sums of these within integers.
+    private func validateLimits() throws(ValueError) {
+        for (flag, value) in [
+            ("--max-txn-ops", maxTxnOperations), ("--max-request-bytes", maxRequestBytes),
+            ("--max-snapshots", maxSnapshots), ("--max-wals", maxWALs),
+        ] where value > UInt64(Int32.max) {
+            throw ValueError("\(flag) must be at most \(Int32.max) (set to \(value))")
+        }
+        if backendBatchInterval < .zero {
+            throw ValueError("--backend-batch-interval must not be negative")
+        }
+        if backendBatchLimit < 0 || backendBatchLimit > Int64(Int32.max) {
+            throw ValueError("--backend-batch-limit must be between 0 and \(Int32.max) (set to \(backendBatchLimit))")
+        }
+    }
+}
+
+/// Numeric addresses, told apart from host names without asking the system.
+enum IPAddress {
+    static func isValid(_ text: String) -> Bool { isIPv4(text[...]) || isIPv6(text[...]) }
+
+    private static func isIPv4(_ text: Substring) -> Bool {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4
+            && parts.allSatisfy { part in
+                (1...3).contains(part.count) && part.allSatisfy { $0.isASCII && $0.isNumber } && UInt8(part) != nil
+            }
+    }
+
+    private static func isIPv6(_ text: Substring) -> Bool {
+        let address = text.prefix { $0 != "%" }
+        guard address.contains(":") else { return false }
+        let halves = address.split(separator: "::", maxSplits: 2, omittingEmptySubsequences: false)
+        guard halves.count <= 2 else { return false }
+        var groups = 0
+        for (i, half) in halves.enumerated() where !half.isEmpty {
+            let parts = half.split(separator: ":", omittingEmptySubsequences: false)
+            for (j, part) in parts.enumerated() {
+                let isLast = i == halves.count - 1 && j == parts.count - 1
+                if isLast && part.contains(".") {
+                    guard isIPv4(part) else { return false }
+                    groups += 2
+                } else {
+                    guard (1...4).contains(part.count), part.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
+                        return false
+                    }
+                    groups += 1
+                }
+            }
+        }
+        return halves.count == 2 ? groups < 8 : groups == 8
+    }
+}

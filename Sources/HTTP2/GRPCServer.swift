@@ -47,8 +47,8 @@ public final class GRPCServer: Sendable {
         note(bootstrap().bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true))
     }
 
-    /// Installs what serves a connection whose bytes are plain HTTP from here on: the seam for TLS, whose handlers stand
-    /// before it, and for tests. Called on the channel's event loop, which must be one of the group's.
+    /// Installs what serves a connection whose bytes are plain HTTP from here on: the seam for TLS, whose handlers
+    /// stand before it, and for tests. Called on the channel's event loop, which must be one of the group's.
     public func install(on channel: any Channel) throws {
         let loop = serverLoop(channel.eventLoop)
         try channel.pipeline.syncOperations.addHandler(

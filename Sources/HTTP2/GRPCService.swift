@@ -4,7 +4,8 @@ public protocol GRPCService: AnyObject {
     /// and then remembered; paths that name nothing are asked for again.
     func resolve(_ path: [UInt8]) -> MethodResolution
 
-    /// A client has connected. Answers that come from elsewhere find the connection again by its ``ServerConnection/id``.
+    /// A client has connected. Answers that come from elsewhere find the connection again by its
+    /// ``ServerConnection/id``.
     func connectionOpened(_ connection: ServerConnection)
 
     /// The connection is gone; answers to its calls go nowhere. Every open call was reported as cancelled before.
@@ -14,7 +15,7 @@ public protocol GRPCService: AnyObject {
     /// ``ServerConnection/flush()``. The array may be emptied or left as it is.
     func receive(_ calls: inout [UnaryCall], on connection: ServerConnection)
 
-    /// Nobody waits for the answer any more: the client reset the stream, its deadline passed (it has been answered), or
-    /// the connection was lost. A late answer is ignored.
+    /// Nobody waits for the answer any more: the client reset the stream, its deadline passed (it has been answered),
+    /// or the connection was lost. A late answer is ignored.
     func cancelled(_ stream: StreamID, on connection: ServerConnection)
 }

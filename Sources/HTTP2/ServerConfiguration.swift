@@ -30,7 +30,7 @@ public struct ServerConfiguration: Sendable {
     /// sent away (ENHANCE_YOUR_CALM).
     public var resetBurst = 10_000
     public var resetsPerSecond = 1_000
-    /// Frames without use (PING, SETTINGS, PRIORITY, empty DATA, unknown and invalid ones), likewise.
+    /// Frames without use (PING, SETTINGS, PRIORITY, empty DATA, invalid ones), likewise.
     public var idleFrameBurst = 1_000
     public var idleFramesPerSecond = 100
 

@@ -25,7 +25,9 @@ extension ServerConnection {
     }
 
     /// - Returns: false when the header list has grown too long; the stream is to be reset.
-    func didReceiveHeader(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) -> Bool {
+    func didReceiveHeader(
+        name: some RandomAccessCollection<UInt8>, value: some RandomAccessCollection<UInt8>
+    ) -> Bool {
         guard headSlot >= 0 else { return true }
         head.listBytes += name.count + value.count + 32
         guard head.listBytes <= configuration.maxHeaderListBytes else { return false }
@@ -97,7 +99,8 @@ extension ServerConnection {
         return value
     }
 
-    func didReceiveData(_ stream: StreamID, _ bytes: UnsafeBufferPointer<UInt8>) {
+    func didReceiveData<Bytes: RandomAccessCollection<UInt8>>(_ stream: StreamID, _ bytes: Bytes)
+    where Bytes.Index == Int {
         guard !isSentAway, let slot = session.slot(of: stream) else { return }
         let before = streams[slot].heldRequestBytes
         let action = streams[slot].receive(bytes, limit: configuration.maxMessageBytes)
@@ -181,7 +184,7 @@ extension ServerConnection {
     func nextFrame(slot: Int, limit: Int) -> (bytes: Int, isLast: Bool) { streams[slot].nextFrame(limit: limit) }
 
     /// Writes one DATA frame.
-    func writeBody(slot: Int, count: Int, frameHeader: UnsafeBufferPointer<UInt8>) {
+    func writeBody(slot: Int, count: Int, frameHeader: some Collection<UInt8>) {
         session.output.writeBytes(frameHeader)
         streams[slot].write(count, to: &session.output)
         queuedResponseBytes -= count
@@ -199,7 +202,10 @@ extension ServerConnection {
     }
 
     func reportCancellations() {
-        while let stream = cancellations.popLast() { loop.service.cancelled(stream, on: self) }
+        if cancellations.isEmpty { return }
+        var streams: [StreamID] = []
+        swap(&streams, &cancellations)
+        for stream in streams { loop.service.cancelled(stream, on: self) }
     }
 
     // MARK: Deadlines

@@ -6,7 +6,7 @@ public import NIOCore
 /// Calls go to the service once for each read from the socket; answers are queued and written together.
 ///
 /// Invariants:
-/// 1. A slot in `streams` is open exactly while nghttp2 knows its stream (between `didBeginRequest` and `didCloseStream`).
+/// 1. A slot in `streams` is open exactly while nghttp2 knows its stream (from `didBeginRequest` to `didCloseStream`).
 /// 2. `heldRequestBytes` and `queuedResponseBytes` are the sums over all open slots.
 /// 3. The service hears of a call once, and of its cancellation at most once and only before it has answered.
 public final class ServerConnection {
@@ -44,7 +44,8 @@ public final class ServerConnection {
     private var isClosing = false
     private var lastRead: NIODeadline
     private var keepaliveTask: Scheduled<Void>?
-    private var awaitsKeepaliveAnswer = false
+    /// When the ping that is not answered was sent.
+    private var keepalivePingSent: NIODeadline?
     private var awaitsDrainAnswer = false
     private var isDraining = false
     /// GOAWAY with an error is queued; nothing of the client is listened to any more.
@@ -68,7 +69,7 @@ public final class ServerConnection {
         resets = TokenBucket(burst: configuration.resetBurst, perSecond: configuration.resetsPerSecond, now: now)
         idleFrames = TokenBucket(
             burst: configuration.idleFrameBurst, perSecond: configuration.idleFramesPerSecond, now: now)
-        let session = try Session(role: .server(Unmanaged.passUnretained(self)))
+        let session = try Session(role: .server(self))
         try session.submitSettings(
             [
                 (Setting.maxConcurrentStreams, configuration.maxConcurrentStreams),
@@ -136,7 +137,7 @@ public final class ServerConnection {
         isReading = true
         now = context.eventLoop.now
         lastRead = now
-        awaitsKeepaliveAnswer = false
+        keepalivePingSent = nil
         do {
             try session.receive(buffer)
         } catch {
@@ -152,9 +153,12 @@ public final class ServerConnection {
         if !calls.isEmpty {
             // Answers that are given at once are written below, so they need no flush.
             isReading = true
-            loop.service.receive(&calls, on: self)
+            var batch: [UnaryCall] = []
+            swap(&batch, &calls)
+            loop.service.receive(&batch, on: self)
             isReading = false
-            calls.removeAll(keepingCapacity: true)
+            batch.removeAll(keepingCapacity: true)
+            if context != nil { swap(&batch, &calls) }
         }
         write()
     }
@@ -283,19 +287,22 @@ public final class ServerConnection {
 
     private func checkKeepalive() {
         guard let context, !isClosing else { return }
-        if awaitsKeepaliveAnswer {
-            close()
-            return
+        let now = context.eventLoop.now
+        let (interval, timeout) = (configuration.keepaliveInterval, configuration.keepaliveTimeout)
+        if let sent = keepalivePingSent {
+            if now - sent >= timeout {
+                close()
+            } else {
+                scheduleKeepalive(in: min(interval, timeout - (now - sent)))
+            }
+        } else if now - lastRead < interval {
+            scheduleKeepalive(in: interval - (now - lastRead))
+        } else {
+            keepalivePingSent = now
+            session.submitPing(Self.keepalivePing)
+            scheduleKeepalive(in: min(interval, timeout))
+            write()
         }
-        let idle = context.eventLoop.now - lastRead
-        guard idle >= configuration.keepaliveInterval else {
-            scheduleKeepalive(in: configuration.keepaliveInterval - idle)
-            return
-        }
-        awaitsKeepaliveAnswer = true
-        session.submitPing(Self.keepalivePing)
-        scheduleKeepalive(in: configuration.keepaliveTimeout)
-        write()
     }
 
     /// The timer of the nearest deadline; see `ServerConnection+Calls.swift`.

@@ -36,7 +36,7 @@ final class ServerLoop {
 
     func unregister(_ connection: ServerConnection) { connections[connection.id] = nil }
 
-    /// Writes what is queued on the connection, once everything that this turn of the loop still brings has been queued.
+    /// Writes what is queued on the connection, once everything that this turn of the loop brings has been queued.
     func scheduleFlush(_ connection: ServerConnection) {
         dirty.append(connection)
         if dirty.count > 1 { return }

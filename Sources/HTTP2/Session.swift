@@ -8,10 +8,11 @@ internal import NIOCore
 /// `submit…` and `slot` functions.
 final class Session {
     enum Role {
-        case server(Unmanaged<ServerConnection>)
-        case client(Unmanaged<ClientConnection>)
+        case server(ServerConnection)
+        case client(ClientConnection)
     }
 
+    // SAFETY: made in `init`, freed in `deinit`, used on the event loop of the one connection that owns the session.
     private let pointer: OpaquePointer
     /// Where ``fill(_:limit:)`` collects; the callback for bodies appends to it.
     var output = ByteBuffer()
@@ -19,6 +20,8 @@ final class Session {
     /// - Parameter role: the connection that the callbacks report to; it must outlive the session.
     /// - Throws: when nghttp2 finds no memory.
     init(role: Role) throws(HTTP2Error) {
+        // SAFETY: what is made here is freed here, but for the session itself. The connection is not retained: it owns
+        // the session, so it outlives it.
         var callbacks: OpaquePointer?
         try Self.check(nghttp2_session_callbacks_new(&callbacks))
         defer { nghttp2_session_callbacks_del(callbacks) }
@@ -31,13 +34,16 @@ final class Session {
         let result: Int32
         switch role {
         case .server(let connection):
+            // SAFETY: see above; only the callbacks follow the pointer, and they run inside calls of the connection.
             // Resets are counted by the connection, which names the reason when it ends.
             nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
             registerServerCallbacks(callbacks)
-            result = nghttp2_session_server_new2(&session, callbacks, connection.toOpaque(), option)
+            let user = Unmanaged.passUnretained(connection).toOpaque()
+            result = nghttp2_session_server_new2(&session, callbacks, user, option)
         case .client(let connection):
             registerClientCallbacks(callbacks)
-            result = nghttp2_session_client_new2(&session, callbacks, connection.toOpaque(), option)
+            let user = Unmanaged.passUnretained(connection).toOpaque()
+            result = nghttp2_session_client_new2(&session, callbacks, user, option)
         }
         try Self.check(result)
         guard let session else { throw .nghttp2(code: result, reason: "no session") }
@@ -82,12 +88,13 @@ final class Session {
 
     /// The number that ``setSlot(_:of:)`` gave the stream; nil when the stream is closed or never got one.
     func slot(of stream: StreamID) -> Int? {
-        // The number itself, plus one, stands in the pointer; it is never followed.
+        // SAFETY: the number itself, plus one, stands in the pointer; it is never followed.
         guard let mark = nghttp2_session_get_stream_user_data(pointer, stream) else { return nil }
         return Int(bitPattern: mark) - 1
     }
 
     func setSlot(_ slot: Int, of stream: StreamID) {
+        // SAFETY: see `slot(of:)`.
         nghttp2_session_set_stream_user_data(pointer, stream, UnsafeMutableRawPointer(bitPattern: slot + 1))
     }
 
@@ -136,6 +143,7 @@ final class Session {
         var provider = nghttp2_data_provider()
         provider.source.fd = Int32(truncatingIfNeeded: slot)
         provider.read_callback = readClientBody
+        // SAFETY: see `slot(of:)`.
         let mark = UnsafeMutableRawPointer(bitPattern: slot + 1)
         let stream = Self.withFields(fields) { nghttp2_submit_request(pointer, nil, $0, $1, &provider, mark) }
         return stream > 0 ? stream : nil

@@ -69,8 +69,8 @@ struct ClientCall {
         }
     }
 
-    /// The table of <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>, and that of reset codes in
-    /// gRPC's description of HTTP/2.
+    /// The table of <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>, and that of reset codes
+    /// in gRPC's description of HTTP/2.
     private func statusOfFailedTransport(_ error: UInt32) -> GRPCStatus {
         if let httpStatus, httpStatus != 200 || !isGRPC {
             let code =

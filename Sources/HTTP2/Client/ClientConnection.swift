@@ -27,7 +27,8 @@ final class ClientConnection: ChannelInboundHandler {
     private var isGoingAway = false
     private var lastRead = NIODeadline.uptimeNanoseconds(0)
     private var keepaliveTask: Scheduled<Void>?
-    private var awaitsPing = false
+    /// When the ping that is not answered was sent.
+    private var pingSent: NIODeadline?
 
     init(authority: String, configuration: ClientConfiguration) {
         self.authority = authority
@@ -122,7 +123,9 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     /// - Returns: false when the header list has grown too long.
-    func didReceiveHeader(name: UnsafeBufferPointer<UInt8>, value: UnsafeBufferPointer<UInt8>) -> Bool {
+    func didReceiveHeader(
+        name: some RandomAccessCollection<UInt8>, value: some RandomAccessCollection<UInt8>
+    ) -> Bool {
         guard headSlot >= 0, calls[headSlot] != nil else { return true }
         calls[headSlot]?.headerListBytes += name.count + value.count + 32
         if let bytes = calls[headSlot]?.headerListBytes, bytes > configuration.maxHeaderListBytes { return false }
@@ -130,7 +133,8 @@ final class ClientConnection: ChannelInboundHandler {
         return true
     }
 
-    func didReceiveData(_ stream: StreamID, _ bytes: UnsafeBufferPointer<UInt8>) {
+    func didReceiveData<Bytes: RandomAccessCollection<UInt8>>(_ stream: StreamID, _ bytes: Bytes)
+    where Bytes.Index == Int {
         guard let slot = slots[stream], calls[slot]?.isAnswered == false else { return }
         let limit = configuration.maxMessageBytes
         if let tooLarge = calls[slot]?.response.append(bytes, limit: limit) {
@@ -154,7 +158,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func remainingBody(slot: Int) -> Int { calls[slot]?.request.remaining ?? 0 }
 
-    func writeBody(slot: Int, count: Int, frameHeader: UnsafeBufferPointer<UInt8>) {
+    func writeBody(slot: Int, count: Int, frameHeader: some Collection<UInt8>) {
         guard let session = sessionIfOpen else { preconditionFailure("a body without a session") }
         session.output.writeBytes(frameHeader)
         calls[slot]?.request.write(count, to: &session.output)
@@ -167,7 +171,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.context = context
         lastRead = context.eventLoop.now
         do throws(HTTP2Error) {
-            let session = try Session(role: .client(Unmanaged.passUnretained(self)))
+            let session = try Session(role: .client(self))
             try session.submitSettings(
                 [
                     (Setting.enablePush, 0), (Setting.initialWindowSize, UInt32(configuration.streamWindow)),
@@ -188,7 +192,7 @@ final class ClientConnection: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard self.context != nil, let session = sessionIfOpen else { return }
         lastRead = context.eventLoop.now
-        awaitsPing = false
+        pingSent = nil
         do throws(HTTP2Error) {
             try session.receive(unwrapInboundIn(data))
         } catch {
@@ -266,19 +270,22 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func checkKeepalive() {
         guard let context, let interval = configuration.keepaliveInterval else { return }
-        if awaitsPing {
-            context.close(promise: nil)
-            return
+        let now = context.eventLoop.now
+        let timeout = configuration.keepaliveTimeout
+        if let pingSent {
+            if now - pingSent >= timeout {
+                context.close(promise: nil)
+            } else {
+                scheduleKeepalive(in: min(interval, timeout - (now - pingSent)))
+            }
+        } else if slots.isEmpty || now - lastRead < interval {
+            scheduleKeepalive(in: slots.isEmpty ? interval : interval - (now - lastRead))
+        } else {
+            pingSent = now
+            sessionIfOpen?.submitPing(Self.keepalivePing)
+            scheduleKeepalive(in: min(interval, timeout))
+            write()
         }
-        let idle = context.eventLoop.now - lastRead
-        if slots.isEmpty || idle < interval {
-            scheduleKeepalive(in: slots.isEmpty ? interval : interval - idle)
-            return
-        }
-        awaitsPing = true
-        sessionIfOpen?.submitPing(Self.keepalivePing)
-        scheduleKeepalive(in: configuration.keepaliveTimeout)
-        write()
     }
 }
 

@@ -1,5 +1,3 @@
-import CNGHTTP2
-
 /// Writes HTTP/2 frames byte by byte, right or wrong.
 enum Frame {
     static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
@@ -114,16 +112,8 @@ struct ReceivedFrame: Equatable, CustomStringConvertible {
 
 /// Splits what a server sends into frames and decodes its headers.
 final class FrameDecoder {
-    private let inflater: OpaquePointer?
+    private let inflater = HeaderInflater()
     private var pending: [UInt8] = []
-
-    init() {
-        var inflater: OpaquePointer?
-        nghttp2_hd_inflate_new(&inflater)
-        self.inflater = inflater
-    }
-
-    deinit { nghttp2_hd_inflate_del(inflater) }
 
     func decode(_ bytes: [UInt8]) -> [ReceivedFrame] {
         pending += bytes
@@ -134,36 +124,10 @@ final class FrameDecoder {
             let stream = pending[5..<9].reduce(0) { $0 << 8 | UInt32($1) }
             var frame = ReceivedFrame(
                 type: pending[3], flags: pending[4], stream: stream, payload: Array(pending[9..<9 + count]))
-            if frame.type == 1 { frame.fields = fields(frame.payload) }
+            if frame.type == 1 { frame.fields = inflater.fields(frame.payload) }
             frames.append(frame)
             pending.removeFirst(9 + count)
         }
         return frames
-    }
-
-    private func fields(_ block: [UInt8]) -> [String: String] {
-        var result: [String: String] = [:]
-        var offset = 0
-        while true {
-            var field = nghttp2_nv()
-            var flags: Int32 = 0
-            // SAFETY: the inflater reads `block` during the call; the field's bytes stay until the next call.
-            let read = block.withUnsafeBufferPointer {
-                nghttp2_hd_inflate_hd2(
-                    inflater, &field, &flags, $0.baseAddress.map { $0 + offset }, block.count - offset, 1)
-            }
-            guard read >= 0 else { return ["decoding": "failed"] }
-            offset += read
-            if flags & Int32(NGHTTP2_HD_INFLATE_EMIT.rawValue) != 0 {
-                let name = String(decoding: UnsafeBufferPointer(start: field.name, count: field.namelen), as: UTF8.self)
-                result[name] = String(
-                    decoding: UnsafeBufferPointer(start: field.value, count: field.valuelen), as: UTF8.self)
-            }
-            if flags & Int32(NGHTTP2_HD_INFLATE_FINAL.rawValue) != 0 {
-                nghttp2_hd_inflate_end_headers(inflater)
-                return result
-            }
-            if read == 0 && flags & Int32(NGHTTP2_HD_INFLATE_EMIT.rawValue) == 0 { return result }
-        }
     }
 }

@@ -71,7 +71,8 @@ struct Answer: Equatable, CustomStringConvertible {
     }
 
     var description: String {
-        "http \(http ?? "-") grpc \(grpc ?? "-") '\(text ?? "-")' \(body.count) bytes reset \(reset.map(String.init) ?? "-")"
+        "http \(http ?? "-") grpc \(grpc ?? "-") '\(text ?? "-")' \(body.count) bytes, "
+            + "reset \(reset.map(String.init) ?? "-")"
     }
 }
 

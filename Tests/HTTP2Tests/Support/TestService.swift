@@ -1,4 +1,5 @@
 import HTTP2
+import NIOCore
 
 /// Answers at once, later or never, and remembers what it was told.
 final class TestService: GRPCService {
@@ -11,6 +12,8 @@ final class TestService: GRPCService {
         case fail
         /// Answers with as many bytes as the request's four say.
         case size
+        /// Answers with the request after 100 ms.
+        case later
 
         var path: String { "/test.Service/\(self)" }
     }
@@ -23,6 +26,9 @@ final class TestService: GRPCService {
     private(set) var resolutions = 0
     private(set) var held: [(stream: StreamID, connection: ServerConnection)] = []
     var remembersCalls = true
+    private let eventLoop: (any EventLoop)?
+
+    init(eventLoop: (any EventLoop)? = nil) { self.eventLoop = eventLoop }
 
     func resolve(_ path: [UInt8]) -> MethodResolution {
         resolutions += 1
@@ -46,6 +52,11 @@ final class TestService: GRPCService {
             case .size:
                 let count = call.message.reduce(0) { $0 << 8 | Int($1) }
                 connection.respond(call.stream, message: pattern(count)[...])
+            case .later:
+                eventLoop?.assumeIsolated().scheduleTask(in: .milliseconds(100)) {
+                    connection.respond(call.stream, message: call.message[...])
+                    connection.flush()
+                }
             case .fail, nil:
                 connection.fail(call.stream, code: 5, message: "no key «ü» 100%\n")
             }
@@ -65,5 +76,12 @@ final class TestService: GRPCService {
     }
 }
 
-/// Bytes that tell where they stand.
-func pattern(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) } }
+/// Bytes that tell where they stand: the period is prime to every size of frame, window and buffer.
+func pattern(_ count: Int) -> [UInt8] {
+    let period: [UInt8] = Array(0..<251)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count + period.count)
+    while bytes.count < count { bytes += period }
+    bytes.removeLast(bytes.count - count)
+    return bytes
+}

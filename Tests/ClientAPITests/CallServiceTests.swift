@@ -185,6 +185,11 @@ import Testing
         #expect(!answered)
         loop.advanceTime(by: .seconds(2))
         #expect(answered)
+        // One that is full says so at once.
+        member.state.withLock { $0.isFull = true }
+        var refused = false
+        service.statistics().assumeIsolated().whenSuccess { refused = $0 == nil }
+        #expect(refused)
     }
 }
 

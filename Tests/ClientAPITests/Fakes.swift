@@ -43,8 +43,11 @@ final class FakeMember: MemberHandle {
         return accepted
     }
 
-    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) {
-        if let statistics = state.withLock({ $0.statistics }) { body(statistics) }
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
+        let (isFull, statistics) = state.withLock { ($0.isFull, $0.statistics) }
+        if isFull { return false }
+        if let statistics { body(statistics) }
+        return true
     }
 
     var submissions: [[ClientRequest]] { state.withLock { $0.submissions } }

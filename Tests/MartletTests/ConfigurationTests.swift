@@ -139,6 +139,8 @@ import martlet
             ["--listen-client-urls=http://example.com:1", "--advertise-client-urls=http://x:1"],
             "expected IP in URL for binding (http://example.com:1)"
         ),
+        (["--initial-cluster=a=http://h:1,b"], "empty URL given for \"b\""),
+        (["--initial-cluster=a=ftp://h:1"], "URL scheme must be http, https, unix, or unixs: ftp://h:1"),
         (["positional"], "'positional' is not a valid flag"),
         (["--name", "a", "b"], "'b' is not a valid flag"),
         (["--config-file", "none.yml"], "open none.yml: no such file or directory"),

@@ -271,15 +271,19 @@ extension CallService: MemberProbe {
 
     package func statistics() -> EventLoopFuture<MemberStatistics?> {
         let promise = eventLoop.makePromise(of: MemberStatistics?.self)
-        // A member that has stopped never answers; the first of the two counts.
+        // A member that stops with the question in its mailbox never answers; the first of the two counts.
         let timeout = eventLoop.scheduleTask(in: limits.probeTimeout) { promise.succeed(nil) }
         let bound = NIOLoopBound((promise: promise, timeout: timeout), eventLoop: eventLoop)
         let eventLoop = self.eventLoop
-        member.withStatistics { statistics in
+        let asked = member.withStatistics { statistics in
             eventLoop.execute {
                 bound.value.timeout.cancel()
                 bound.value.promise.succeed(statistics)
             }
+        }
+        if !asked {
+            timeout.cancel()
+            promise.succeed(nil)
         }
         return promise.futureResult
     }

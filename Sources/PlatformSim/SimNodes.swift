@@ -88,8 +88,8 @@ struct FileNode: Sendable {
         }
     }
 
-    /// What a crash leaves. A sector that reached the disk with one write holds all earlier writes to it too, because it
-    /// was written from memory as a whole.
+    /// What a crash leaves. A sector that reached the disk with one write holds all earlier writes to it too, because
+    /// it was written from memory as a whole.
     func image(_ filter: inout CrashFilter) -> SparseBytes {
         var bytes = durable
         var memory = durable

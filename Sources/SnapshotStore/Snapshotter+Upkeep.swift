@@ -1,8 +1,8 @@
 public import Base
 
 extension Snapshotter {
-    /// Removes the oldest snapshot files, and likewise the oldest databases received from leaders, until `count` of each
-    /// are left. 0 keeps all.
+    /// Removes the oldest snapshot files, and likewise the oldest databases received from leaders, until `count` of
+    /// each are left. 0 keeps all.
     /// - Returns: the paths of those removed.
     public func purge(keeping count: Int) throws(SnapshotError) -> [String] {
         guard count > 0 else { return [] }

@@ -79,8 +79,8 @@ public struct Snapshotter: Sendable {
         return try SnapshotFile.decode(bytes, file: path)
     }
 
-    /// The newest snapshot that can be read and is valid. What cannot be read is renamed to `<name>.broken`, so that the
-    /// next start does not meet it again, and reported; what is not valid stays.
+    /// The newest snapshot that can be read and is valid. What cannot be read is renamed to `<name>.broken`, so that
+    /// the next start does not meet it again, and reported; what is not valid stays.
     /// - Parameter isValid: whether the write-ahead log knows the snapshot; see `WriteAheadLog.validSnapshots`.
     public func loadNewest(
         where isValid: (SnapshotMetadata) -> Bool = { _ in true }

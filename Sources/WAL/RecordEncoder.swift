@@ -5,8 +5,9 @@ internal import RaftProto
 
 /// Builds frames, one behind the other, in a buffer that is used again and again.
 ///
-/// Frame: 64-bit little-endian length word, `Record { type = 1; crc = 2; data = 3 }`, zeros up to a multiple of 8. The low
-/// 56 bits of the word are the record's length; if there are p > 0 zeros, the top byte is 0x80 | p. `docs/formats/wal.md`.
+/// Frame: 64-bit little-endian length word, `Record { type = 1; crc = 2; data = 3 }`, zeros up to a multiple of 8. The
+/// low 56 bits of the word are the record's length; if there are p > 0 zeros, the top byte is 0x80 | p.
+/// `docs/formats/wal.md`.
 package struct RecordEncoder {
     /// The frames so far.
     package private(set) var buffer: [UInt8] = []

@@ -24,8 +24,8 @@ public final class SegmentPipeline: Sendable {
         self.size = size
     }
 
-    /// Makes a segment unless one is ready: a file of zeros of the segment's size, with its blocks allocated. A cut that
-    /// comes meanwhile waits for it.
+    /// Makes a segment unless one is ready: a file of zeros of the segment's size, with its blocks allocated. A cut
+    /// that comes meanwhile waits for it.
     public func prepare() throws(DiskError) {
         try state.withLock { state throws(DiskError) in
             if state.closed || state.ready != nil { return }

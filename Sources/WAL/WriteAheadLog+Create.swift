@@ -3,7 +3,8 @@ public import Platform
 internal import RaftCore
 
 extension WriteAheadLog {
-    /// Whether `directory` holds a log: at least one name that ends in `.wal`. A directory that does not exist holds none.
+    /// Whether `directory` holds a log: at least one name that ends in `.wal`. A directory that does not exist holds
+    /// none.
     public static func exists(on disk: any Disk, directory: String) throws(WALError) -> Bool {
         try onDisk { () throws(DiskError) in
             guard try disk.exists(directory) else { return false }

@@ -79,8 +79,9 @@ extension WriteAheadLog {
         }
     }
 
-    /// The snapshots from which the log can be opened, oldest first: those whose index the last hard state has committed.
-    /// A snapshot file without such a record, or with one beyond the commit, was not finished before a crash.
+    /// The snapshots from which the log can be opened, oldest first: those whose index the last hard state has
+    /// committed. A snapshot file without such a record, or with one beyond the commit, was not finished before a
+    /// crash.
     ///
     /// Reads all segments, without locks or changes. A torn end passes: `open` will find it.
     public static func validSnapshots(on disk: any Disk, directory: String) throws(WALError) -> [WALSnapshot] {

@@ -4,8 +4,8 @@ public import RaftCore
 
 /// A member's log of entries and hard states on disk, in etcd's format (`docs/formats/wal.md`).
 ///
-/// One thread owns it and makes all calls; only `pipeline` may be used from others. After a failed write or sync the log
-/// refuses everything with `.failed`, because what is on disk is then unknown: it has to be opened, and perhaps
+/// One thread owns it and makes all calls; only `pipeline` may be used from others. After a failed write or sync the
+/// log refuses everything with `.failed`, because what is on disk is then unknown: it has to be opened, and perhaps
 /// repaired, again.
 ///
 /// Invariants:
@@ -30,6 +30,8 @@ public final class WriteAheadLog {
         public var syncDuration: Duration?
         /// Whether a new segment was begun: time to prepare the next one.
         public var isCut = false
+
+        public init() {}
     }
 
     /// The next segment, made ahead.
@@ -76,8 +78,8 @@ public final class WriteAheadLog {
 
     // MARK: Writing
 
-    /// Whether a save must be synced before anything that depends on it is sent or applied: if it has entries, or a term
-    /// or vote other than the last saved one. A commit index alone need not be.
+    /// Whether a save must be synced before anything that depends on it is sent or applied: if it has entries, or a
+    /// term or vote other than the last saved one. A commit index alone need not be.
     public func requiresSync(hardState: HardState?, entries: [Entry]) -> Bool {
         if !entries.isEmpty { return true }
         guard let hardState else { return false }
@@ -155,8 +157,8 @@ public final class WriteAheadLog {
         return statistics
     }
 
-    /// Closes the last segment at its data and begins the next one. The order matters: the old one is durable before the
-    /// new one exists, and the new one has a durable head before it has its name.
+    /// Closes the last segment at its data and begins the next one. The order matters: the old one is durable before
+    /// the new one exists, and the new one has a durable head before it has its name.
     private func cut() throws(DiskError) {
         try tail.file.truncate(to: offset)
         try syncTail()

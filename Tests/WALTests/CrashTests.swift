@@ -1,9 +1,15 @@
 import Base
+import Foundation
 import Platform
 import PlatformSim
 import RaftCore
 import Testing
 import WAL
+
+/// How many seeds: the long form runs where `MARTLET_SOAK` is set.
+func longForm(_ long: UInt64, short: UInt64) -> UInt64 {
+    ProcessInfo.processInfo.environment["MARTLET_SOAK"] == nil ? short : long
+}
 
 /// A clock that stands still: the log only measures with it.
 struct StoppedClock: Clock {
@@ -162,7 +168,7 @@ struct LogWorkload {
         }
         let state = try #require(
             found,
-            "\(context): snapshot \(snapshot.index), \(opened.contents.hardState), \(opened.contents.entries.count) entries"
+            "\(context): \(snapshot), \(opened.contents.hardState), \(opened.contents.entries.count) entries"
         )
         return (opened.log, state)
     }
@@ -179,7 +185,7 @@ struct LogWorkload {
 
     @Test(
         "After a crash at every sync, under every policy, each acknowledged save is there and nothing else",
-        arguments: 1...3 as ClosedRange<UInt64>)
+        arguments: 1...longForm(20, short: 2))
     func everySync(seed: UInt64) throws {
         let steps = 30
         let complete = try makeDisk()
@@ -234,7 +240,7 @@ struct LogWorkload {
 
     @Test(
         "Damage at any place is repaired by the rules, refused with an error, or harmless; never garbage",
-        arguments: 1...200 as ClosedRange<UInt64>)
+        arguments: 1...longForm(5000, short: 200))
     func randomDamage(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let disk = try makeDisk()

@@ -10,7 +10,7 @@ struct RequestHead {
     }
 
     /// The counted size of the header list.
-    var listBytes = 0
+    private var listBytes = 0
     /// Known from an earlier call, when ``path`` is not set.
     var method = -1
     var path: [UInt8] = []
@@ -40,16 +40,68 @@ struct RequestHead {
         unknownEncoding = nil
     }
 
-    mutating func setHTTPMethod(_ value: some RandomAccessCollection<UInt8>) {
-        isPost = value.elementsEqual("POST".utf8)
+    /// Takes one field in; unknown ones only count.
+    /// - Returns: the size of the header list so far.
+    mutating func receive(
+        name: some RandomAccessCollection<UInt8>, value: some RandomAccessCollection<UInt8>, paths: PathTable
+    ) -> Int {
+        listBytes += name.count + value.count + 32
+        switch name.count {
+        case 5 where name.elementsEqual(Name.path):
+            if let known = paths.method(of: value) { method = known } else { path = Array(value) }
+        case 5 where name.elementsEqual(Name.token):
+            addMetadata(.token, value)
+        case 7 where name.elementsEqual(Name.method):
+            setHTTPMethod(value)
+        case 9 where name.elementsEqual(Name.hasLeader):
+            addMetadata(.hasLeader, value)
+        case 12 where name.elementsEqual(Name.contentType):
+            setContentType(value)
+        case 12 where name.elementsEqual(Name.timeout):
+            setTimeout(value)
+        case 13 where name.elementsEqual(Name.encoding):
+            setEncoding(value)
+        case 13 where name.elementsEqual(Name.authorization):
+            addMetadata(.authorization, value)
+        case 18 where name.elementsEqual(Name.clientAPIVersion):
+            addMetadata(.clientAPIVersion, value)
+        case 18 where name.elementsEqual(Name.gatewayAccept):
+            addMetadata(.gatewayAccept, value)
+        default:
+            break
+        }
+        return listBytes
+    }
+
+    /// Arrays, because comparing a string's UTF-8 with bytes costs several times as much.
+    private enum Name {
+        static let path = Array(":path".utf8)
+        static let method = Array(":method".utf8)
+        static let token = Array("token".utf8)
+        static let hasLeader = Array("hasleader".utf8)
+        static let contentType = Array("content-type".utf8)
+        static let timeout = Array("grpc-timeout".utf8)
+        static let encoding = Array("grpc-encoding".utf8)
+        static let authorization = Array("authorization".utf8)
+        static let clientAPIVersion = Array("client-api-version".utf8)
+        static let gatewayAccept = Array("grpcgateway-accept".utf8)
+        static let post = Array("POST".utf8)
+        static let grpc = Array("application/grpc".utf8)
+    }
+
+    private mutating func setHTTPMethod(_ value: some RandomAccessCollection<UInt8>) {
+        isPost = value.elementsEqual(Name.post)
         if !isPost { httpMethod = String(decoding: value, as: UTF8.self) }
     }
 
     /// `application/grpc`, alone or followed by `+` or `;`; upper case counts as lower.
-    mutating func setContentType(_ value: some RandomAccessCollection<UInt8>) {
-        let wanted = "application/grpc".utf8
+    private mutating func setContentType(_ value: some RandomAccessCollection<UInt8>) {
+        if value.elementsEqual(Name.grpc) {
+            hasContentType = true
+            return
+        }
         var rest = value[...]
-        let matches = wanted.allSatisfy { byte in
+        let matches = Name.grpc.allSatisfy { byte in
             guard let next = rest.popFirst() else { return false }
             return next == byte || (next >= UInt8(ascii: "A") && next <= UInt8(ascii: "Z") && next | 0x20 == byte)
         }
@@ -58,7 +110,7 @@ struct RequestHead {
         if !hasContentType { contentType = String(decoding: value, as: UTF8.self) }
     }
 
-    mutating func setTimeout(_ value: some RandomAccessCollection<UInt8>) {
+    private mutating func setTimeout(_ value: some RandomAccessCollection<UInt8>) {
         do throws(GRPCTimeout.Malformed) {
             timeout = try GRPCTimeout.parse(value)
         } catch {
@@ -66,7 +118,7 @@ struct RequestHead {
         }
     }
 
-    mutating func setEncoding(_ value: some RandomAccessCollection<UInt8>) {
+    private mutating func setEncoding(_ value: some RandomAccessCollection<UInt8>) {
         if value.elementsEqual("gzip".utf8) {
             encoding = .gzip
         } else if !value.isEmpty && !value.elementsEqual("identity".utf8) {
@@ -74,7 +126,7 @@ struct RequestHead {
         }
     }
 
-    mutating func addMetadata(_ field: MetadataField, _ value: some RandomAccessCollection<UInt8>) {
+    private mutating func addMetadata(_ field: MetadataField, _ value: some RandomAccessCollection<UInt8>) {
         metadata.append(field.rawValue)
         let count = UInt32(truncatingIfNeeded: value.count)
         for shift: UInt32 in [24, 16, 8, 0] { metadata.append(UInt8(truncatingIfNeeded: count >> shift)) }

@@ -29,33 +29,7 @@ extension ServerConnection {
         name: some RandomAccessCollection<UInt8>, value: some RandomAccessCollection<UInt8>
     ) -> Bool {
         guard headSlot >= 0 else { return true }
-        head.listBytes += name.count + value.count + 32
-        guard head.listBytes <= configuration.maxHeaderListBytes else { return false }
-        switch name.count {
-        case 5 where name.elementsEqual(":path".utf8):
-            if let method = loop.paths.method(of: value) { head.method = method } else { head.path = Array(value) }
-        case 5 where name.elementsEqual("token".utf8):
-            head.addMetadata(.token, value)
-        case 7 where name.elementsEqual(":method".utf8):
-            head.setHTTPMethod(value)
-        case 9 where name.elementsEqual("hasleader".utf8):
-            head.addMetadata(.hasLeader, value)
-        case 12 where name.elementsEqual("content-type".utf8):
-            head.setContentType(value)
-        case 12 where name.elementsEqual("grpc-timeout".utf8):
-            head.setTimeout(value)
-        case 13 where name.elementsEqual("grpc-encoding".utf8):
-            head.setEncoding(value)
-        case 13 where name.elementsEqual("authorization".utf8):
-            head.addMetadata(.authorization, value)
-        case 18 where name.elementsEqual("client-api-version".utf8):
-            head.addMetadata(.clientAPIVersion, value)
-        case 18 where name.elementsEqual("grpcgateway-accept".utf8):
-            head.addMetadata(.gatewayAccept, value)
-        default:
-            break
-        }
-        return true
+        return head.receive(name: name, value: value, paths: loop.paths) <= configuration.maxHeaderListBytes
     }
 
     /// Judges the request by its headers, in grpc-go's order.
@@ -102,9 +76,7 @@ extension ServerConnection {
     func didReceiveData<Bytes: RandomAccessCollection<UInt8>>(_ stream: StreamID, _ bytes: Bytes)
     where Bytes.Index == Int {
         guard !isSentAway, let slot = session.slot(of: stream) else { return }
-        let before = streams[slot].heldRequestBytes
-        let action = streams[slot].receive(bytes, limit: configuration.maxMessageBytes)
-        heldRequestBytes += streams[slot].heldRequestBytes - before
+        let action = streams[slot].receive(bytes, limit: configuration.maxMessageBytes, held: &heldRequestBytes)
         if heldRequestBytes > configuration.maxHeldRequestBytes {
             let text = "martlet: too many bytes of unfinished requests on this connection"
             answer(slot, GRPCStatus(code: GRPCStatus.resourceExhausted, message: text))
@@ -115,37 +87,28 @@ extension ServerConnection {
 
     func didEndRequest(_ stream: StreamID) {
         guard let slot = session.slot(of: stream) else { return }
-        heldRequestBytes -= streams[slot].heldRequestBytes
-        let action = streams[slot].endRequest(limit: configuration.maxMessageBytes)
-        heldRequestBytes += streams[slot].heldRequestBytes
+        let action = streams[slot].endRequest(limit: configuration.maxMessageBytes, held: &heldRequestBytes)
         perform(action, slot)
     }
 
     private func perform(_ action: ServerStream.Action, _ slot: Int) {
         switch action {
-        case .nothing:
-            break
-        case .refuse(let status):
-            answer(slot, status)
-        case .handOver(let message):
-            let stream = streams[slot]
-            calls.append(
-                UnaryCall(
-                    stream: stream.id, method: stream.method, message: message, deadline: stream.deadline,
-                    metadata: stream.metadata))
+        case .nothing: break
+        case .refuse(let status): answer(slot, status)
+        case .handOver(let call): calls.append(call)
         }
     }
 
     /// Answers with trailers alone. A client that is still sending is told to stop.
     func answer(_ slot: Int, _ status: GRPCStatus, httpStatus: UInt16 = 200) {
-        heldRequestBytes -= streams[slot].heldRequestBytes
-        streams[slot].finish()
-        pings.noteServerSentData()
         let stream = streams[slot].id
+        let requestEnded = streams[slot].requestEnded
+        streams[slot].finish(held: &heldRequestBytes)
+        pings.noteServerSentData()
         let submitted = session.submitTrailersOnly(stream, httpStatus: httpStatus, status: status)
         if !submitted {
             session.submitReset(stream, error: ErrorCode.cancel)
-        } else if !streams[slot].requestEnded {
+        } else if !requestEnded {
             refusedEarly.append(stream)
         }
     }
@@ -166,10 +129,7 @@ extension ServerConnection {
         if error != ErrorCode.noError && !resets.take(now: now) { sendAway("too_many_resets") }
         guard let slot = session.slot(of: stream) else { return }
         if headSlot == slot { headSlot = -1 }
-        if streams[slot].isHandedOver { cancellations.append(stream) }
-        heldRequestBytes -= streams[slot].heldRequestBytes
-        queuedResponseBytes -= streams[slot].queuedResponseBytes
-        streams[slot].close()
+        if streams[slot].close(held: &heldRequestBytes, queued: &queuedResponseBytes) { cancellations.append(stream) }
         openStreams -= 1
         freeSlots.append(slot)
     }

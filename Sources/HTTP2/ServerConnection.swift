@@ -205,10 +205,10 @@ public final class ServerConnection {
         reportCancellations()
         // What was completed but not handed over is none of the service's business.
         for call in calls {
-            if let slot = session.slot(of: call.stream) { streams[slot].finish() }
+            if let slot = session.slot(of: call.stream) { streams[slot].finish(held: &heldRequestBytes) }
         }
         for slot in streams.indices where streams[slot].isHandedOver {
-            streams[slot].finish()
+            streams[slot].finish(held: &heldRequestBytes)
             loop.service.cancelled(streams[slot].id, on: self)
         }
         loop.unregister(self)

@@ -19,8 +19,8 @@ struct ServerStream {
     /// What to do after an event.
     enum Action {
         case nothing
-        /// Give the call with this message to the service.
-        case handOver([UInt8])
+        /// Give the call to the service.
+        case handOver(UnaryCall)
         case refuse(GRPCStatus)
     }
 
@@ -47,14 +47,6 @@ struct ServerStream {
         case .free, .receivingHeaders, .responding, .finished: false
         }
     }
-    /// Bytes of the request that are held here.
-    var heldRequestBytes: Int {
-        if case .receivingMessage(let reader) = state { reader.bytes.count } else { 0 }
-    }
-    /// Bytes of the answer that have not been sent.
-    var queuedResponseBytes: Int {
-        if case .responding(let body) = state { body.remaining } else { 0 }
-    }
 
     mutating func open(id: StreamID) {
         precondition(!isOpen)
@@ -75,12 +67,15 @@ struct ServerStream {
         state = .receivingMessage(MessageReader())
     }
 
-    mutating func receive<Chunk: RandomAccessCollection<UInt8>>(_ chunk: Chunk, limit: Int) -> Action
+    /// - Parameter held: the bytes of unfinished requests on the connection, kept up to date here and below.
+    mutating func receive<Chunk: RandomAccessCollection<UInt8>>(_ chunk: Chunk, limit: Int, held: inout Int) -> Action
     where Chunk.Index == Int {
         // Out of the enum and back in, so that the message buffer is not copied.
         switch exchange(.finished) {
         case .receivingMessage(var reader):
+            held -= reader.bytes.count
             let tooLarge = reader.append(chunk, limit: limit)
+            held += reader.bytes.count
             state = .receivingMessage(reader)
             if let tooLarge { return .refuse(.messageTooLarge(tooLarge, limit: limit)) }
             return .nothing
@@ -92,16 +87,15 @@ struct ServerStream {
     }
 
     /// The client's END_STREAM.
-    mutating func endRequest(limit: Int) -> Action {
+    mutating func endRequest(limit: Int, held: inout Int) -> Action {
         requestEnded = true
         switch exchange(.finished) {
         case .receivingMessage(let reader):
+            held -= reader.bytes.count
             if reader.isEmpty {
-                state = .receivingMessage(reader)
                 return .refuse(GRPCStatus(code: GRPCStatus.unknown, message: "EOF"))
             }
             guard reader.isComplete else {
-                state = .receivingMessage(reader)
                 return .refuse(GRPCStatus(code: GRPCStatus.unknown, message: "unexpected EOF"))
             }
             if reader.hasSurplus {
@@ -111,7 +105,8 @@ struct ServerStream {
             do throws(GRPCStatus) {
                 let message = try reader.message(encoding: encoding, limit: limit)
                 state = .handedOver
-                return .handOver(message)
+                return .handOver(
+                    UnaryCall(stream: id, method: method, message: message, deadline: deadline, metadata: metadata))
             } catch {
                 return .refuse(error)
             }
@@ -145,15 +140,29 @@ struct ServerStream {
     }
 
     /// Answered by trailers alone.
-    mutating func finish() {
+    mutating func finish(held: inout Int) {
+        if case .receivingMessage(let reader) = exchange(.finished) { held -= reader.bytes.count }
         metadata = nil
-        state = .finished
     }
 
-    mutating func close() {
+    /// The stream is gone.
+    /// - Parameter queued: the bytes of answers on the connection that have not been sent, kept up to date here.
+    /// - Returns: true when the service has the call and is to hear of the end.
+    mutating func close(held: inout Int, queued: inout Int) -> Bool {
         metadata = nil
         deadline = nil
-        state = .free
+        switch exchange(.free) {
+        case .receivingMessage(let reader):
+            held -= reader.bytes.count
+            return false
+        case .responding(let body):
+            queued -= body.remaining
+            return false
+        case .handedOver:
+            return true
+        case .free, .receivingHeaders, .finished:
+            return false
+        }
     }
 
     private mutating func exchange(_ next: State) -> State {

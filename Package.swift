@@ -25,6 +25,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 func layer(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = strict) -> Target {
@@ -68,6 +69,9 @@ var targets: [Target] = [
     .executableTarget(
         name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
         swiftSettings: strict),
+    .executableTarget(
+        name: "martlet-bench", dependencies: ["EtcdProto", "HTTP2", nioCore, nioPosix, arguments],
+        swiftSettings: strict),
     layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore"]),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
 
@@ -103,7 +107,7 @@ var targets: [Target] = [
             logging,
         ]),
     tests("MartletTests", ["martlet", logging]),
-    tests("Conformance", ["Base", "HTTP2", "EtcdProto", nioCore, nioPosix, logging]),
+    tests("Conformance", ["Base", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, logging]),
     tests("Tidy", []),
 ]
 
@@ -118,6 +122,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: targets

@@ -32,8 +32,9 @@ enum LayerRules {
         ]),
         "martlet": sockets.union([
             "Base", "Platform", "PlatformLinux", "Member", "Membership", "HTTP2", "ClientAPI", "Logging",
-            "ArgumentParser", "Yams", "Foundation", "Synchronization",
+            "Yams", "Foundation", "Synchronization",
         ]),
+        "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),
         "martlet-transcripts": ["TestSupport", "Foundation"],
     ]
 

@@ -29,7 +29,8 @@ struct SourceText {
     var isTest: Bool { path.hasPrefix("Tests/") || target == "TestSupport" }
 
     /// Keeps what reaches over the end of a line: block comments and multi-line strings. Knows raw strings, but no
-    /// interpolated string inside an interpolation: what stands there counts as string.
+    /// interpolated string inside an interpolation: what stands there counts as string. Works on bytes: nothing that it
+    /// looks for is longer than one of them in UTF-8.
     private struct Scanner {
         private enum State {
             case code
@@ -41,64 +42,71 @@ struct SourceText {
         private var state = State.code
 
         mutating func line(_ text: String) -> Line {
-            var line = Line(text: text, code: "", comment: "")
-            var rest = Substring(text)
+            var code: [UInt8] = []
+            var comment: [UInt8] = []
+            var rest = Array(text.utf8)[...]
             if case .lineComment = state { state = .code }
-            while !rest.isEmpty {
+            while let first = rest.first {
                 switch state {
-                case .code: scanCode(&rest, &line)
+                case .code: scanCode(&rest, &code)
                 case .lineComment:
-                    line.comment += rest
-                    rest = ""
+                    comment += rest
+                    rest = []
                 case .blockComment:
-                    if rest.hasPrefix("*/") {
+                    if rest.starts(with: "*/".utf8) {
                         state = .code
                         rest = rest.dropFirst(2)
                     } else {
-                        line.comment.append(rest.removeFirst())
+                        comment.append(first)
+                        rest = rest.dropFirst()
                     }
-                case .string(let hashes, let multiline): scanString(&rest, &line, hashes, multiline)
+                case .string(let hashes, let multiline): scanString(&rest, &code, hashes, multiline)
                 }
             }
             if case .string(_, multiline: false) = state { state = .code }
-            return line
+            return Line(
+                text: text, code: String(decoding: code, as: UTF8.self),
+                comment: String(decoding: comment, as: UTF8.self))
         }
 
-        private mutating func scanCode(_ rest: inout Substring, _ line: inout Line) {
-            if rest.hasPrefix("//") {
+        private mutating func scanCode(_ rest: inout ArraySlice<UInt8>, _ code: inout [UInt8]) {
+            if rest.starts(with: "//".utf8) {
                 state = .lineComment
                 rest = rest.dropFirst(2)
                 return
             }
-            if rest.hasPrefix("/*") {
+            if rest.starts(with: "/*".utf8) {
                 state = .blockComment
                 rest = rest.dropFirst(2)
                 return
             }
-            let hashes = rest.prefix { $0 == "#" }.count
+            let hashes = rest.prefix { $0 == UInt8(ascii: "#") }.count
             let after = rest.dropFirst(hashes)
-            if after.hasPrefix("\"") {
-                let multiline = after.hasPrefix("\"\"\"")
+            if after.first == UInt8(ascii: "\"") {
+                let multiline = after.starts(with: "\"\"\"".utf8)
                 state = .string(hashes: hashes, multiline: multiline)
-                line.code += "\""
+                code.append(UInt8(ascii: "\""))
                 rest = after.dropFirst(multiline ? 3 : 1)
                 return
             }
-            line.code.append(rest.removeFirst())
+            code.append(rest.removeFirst())
         }
 
         private mutating func scanString(
-            _ rest: inout Substring, _ line: inout Line, _ hashes: Int, _ multiline: Bool
+            _ rest: inout ArraySlice<UInt8>, _ code: inout [UInt8], _ hashes: Int, _ multiline: Bool
         ) {
-            let close = (multiline ? "\"\"\"" : "\"") + String(repeating: "#", count: hashes)
-            if rest.hasPrefix(close) {
+            let quotes = multiline ? 3 : 1
+            let end = rest.dropFirst(quotes)
+            if rest.prefix(quotes).elementsEqual(repeatElement(UInt8(ascii: "\""), count: quotes)),
+                end.prefix(hashes).elementsEqual(repeatElement(UInt8(ascii: "#"), count: hashes))
+            {
                 state = .code
-                line.code += "\""
-                rest = rest.dropFirst(close.count)
-            } else if hashes == 0, rest.hasPrefix("\\") {
+                code.append(UInt8(ascii: "\""))
+                rest = end.dropFirst(hashes)
+            } else if hashes == 0, rest.first == UInt8(ascii: "\\") {
                 rest = rest.dropFirst(2)
             } else {
-                rest.removeFirst()
+                rest = rest.dropFirst()
             }
         }
     }

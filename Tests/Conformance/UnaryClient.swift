@@ -1,0 +1,32 @@
+import EtcdProto
+import HTTP2
+import NIOCore
+import NIOPosix
+import TestSupport
+
+/// A connection to a server under test, for unary calls as `async` functions. Usable from any number of tasks at once.
+struct UnaryClient: Sendable {
+    private let connection: GRPCClientConnection
+
+    static func connect(to server: ServerProcess) async throws -> UnaryClient {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let port = server.options.clientPort
+        return UnaryClient(
+            connection: try await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get())
+    }
+
+    func call(_ path: String, _ message: [UInt8], timeout: TimeAmount = .seconds(20)) async throws -> Answer {
+        do {
+            return .message(
+                try await connection.call(path: path, message: message, deadline: .now() + timeout).get())
+        } catch let status as GRPCStatus {
+            return .failure(GRPCCode(rawValue: status.code) ?? .unknown, status.message)
+        }
+    }
+
+    func call(_ request: KVRequest) async throws -> KVAnswer {
+        try await KVAnswer(call(request.path, request.bytes()), to: request)
+    }
+
+    func close() async { try? await connection.close().get() }
+}

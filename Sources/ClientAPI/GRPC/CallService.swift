@@ -13,6 +13,8 @@ package final class CallService<Connection: CallConnection> {
     /// Who waits for an answer.
     private enum Waiter {
         case call(Call)
+        /// The list of alarms, once the read that makes it a current one is through.
+        case alarms(Call, kind: Int32)
         case probe(EventLoopPromise<EtcdError?>)
     }
 
@@ -105,16 +107,17 @@ extension CallService {
             do throws(EtcdError) {
                 let version = try version(call.metadata)
                 counters.start(method, bytes: requestBytes, version: version)
+                let handed = Call(
+                    connection: connection, stream: call.stream, method: method, requestBytes: requestBytes,
+                    start: now, deadline: call.deadline)
+                var waiter = Waiter.call(handed)
+                if method == .alarm { waiter = .alarms(handed, kind: try AlarmList.kind(askedFor: call.message)) }
                 guard let body = try requestBody(method, call.message) else {
                     // Only Health.Check is answered here: a process that answers serves. HealthCheckResponse, SERVING.
                     connection.respond(call.stream, message: [0x08, 0x01])
                     counters.finish(method, .ok, bytes: 2)
                     continue
                 }
-                let waiter = Waiter.call(
-                    Call(
-                        connection: connection, stream: call.stream, method: method, requestBytes: requestBytes,
-                        start: now, deadline: call.deadline))
                 guard let ticket = tickets.insert(waiter) else { throw .tooManyRequests }
                 requests.append(
                     ClientRequest(
@@ -169,6 +172,8 @@ extension CallService {
             case .hashKV:
                 try PlainFields.varints(bytes, at: message.indices, count: 1)
                 return .hashKV(message)
+            case .alarm:
+                return .probe(linearizable: true)
             case .status:
                 try PlainFields.skim(bytes, at: message.indices)
                 return .status
@@ -205,7 +210,9 @@ extension CallService {
         switch waiter {
         case .probe(let promise):
             promise.succeed(response.error)
-        case .call(let call):
+        case .alarms(let call, let kind) where response.error == nil:
+            answerAlarms(call, kind: kind)
+        case .call(let call), .alarms(let call, _):
             if isCancelled(call, now) { return }
             if let error = response.error {
                 call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
@@ -219,10 +226,26 @@ extension CallService {
         }
     }
 
+    private func answerAlarms(_ call: Call, kind: Int32) {
+        statistics().assumeIsolated().whenSuccess { [self] statistics in
+            if isCancelled(call, .now()) { return }
+            if let statistics {
+                let message = AlarmList.encode(statistics, kind: kind)
+                call.connection.respond(call.stream, message: message[...])
+                counters.finish(call.method, .ok, bytes: message.count)
+            } else {
+                call.connection.fail(
+                    call.stream, code: EtcdError.timeout.code.rawValue, message: EtcdError.timeout.message)
+                counters.finish(call.method, EtcdError.timeout.code)
+            }
+            call.connection.flush()
+        }
+    }
+
     /// Answers without the member; outside ``receive(_:on:)`` the caller flushes.
     private func answer(_ ticket: UInt64, _ error: EtcdError) {
         switch tickets.remove(ticket) {
-        case .call(let call):
+        case .call(let call), .alarms(let call, _):
             call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
             counters.finish(call.method, error.code)
         case .probe(let promise): promise.succeed(error)

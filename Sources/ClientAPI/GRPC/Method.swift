@@ -7,13 +7,14 @@ package enum Method: Int, CaseIterable, Sendable {
     case compact
     case status
     case hashKV
+    case alarm
     case memberList
     case healthCheck
 
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV: "etcdserverpb.Maintenance"
+        case .status, .hashKV, .alarm: "etcdserverpb.Maintenance"
         case .memberList: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
@@ -28,6 +29,7 @@ package enum Method: Int, CaseIterable, Sendable {
         case .compact: "Compact"
         case .status: "Status"
         case .hashKV: "HashKV"
+        case .alarm: "Alarm"
         case .memberList: "MemberList"
         case .healthCheck: "Check"
         }

@@ -55,7 +55,7 @@ var targets: [Target] = [
         "Member",
         [
             "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto", logging,
+            "EtcdProto", logging, protobuf,
         ]),
     .systemLibrary(
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
@@ -85,19 +85,19 @@ var targets: [Target] = [
         "SnapshotStoreTests",
         ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "SnapshotStore", "EtcdProto"]),
     tests("BoltTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt"]),
-    tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto", protobuf]),
+    tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto"]),
     tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
     tests(
         "ApplyTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto", protobuf,
+            "EtcdProto",
         ]),
     tests(
         "MemberTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
-            "Membership", "Apply", "Member", "EtcdProto", logging,
+            "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
         ]),
     tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
     tests(

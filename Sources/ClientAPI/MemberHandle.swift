@@ -11,3 +11,5 @@ public protocol MemberHandle: Sendable {
     @discardableResult
     func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool
 }
+
+extension MemberLoop: MemberHandle {}

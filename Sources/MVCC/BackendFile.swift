@@ -4,6 +4,15 @@ public import Platform
 /// The backend's file, `member/snap/db`. May be used from any thread, by one commit at a time.
 /// Format: docs/formats/backend.md.
 public final class BackendFile: Sendable {
+    public struct Options: Sendable {
+        /// Bytes of address space reserved for the file, which cannot grow beyond it.
+        public var mapCapacity = 64 << 30
+        /// Whether commits are synced; without it a crash of the machine may lose the file.
+        public var syncs = true
+
+        public init() {}
+    }
+
     private let database: Database
 
     private init(_ database: Database) { self.database = database }
@@ -11,9 +20,14 @@ public final class BackendFile: Sendable {
     /// Opens the file at `path` and creates what is missing of it: the file itself, and the buckets.
     /// - Throws: `.locked` when another process has it open.
     /// - Complexity: O(pages).
-    public static func open(_ path: String, on disk: any Disk) throws(BackendError) -> BackendFile {
+    public static func open(
+        _ path: String, on disk: any Disk, options: Options = Options()
+    ) throws(BackendError) -> BackendFile {
         do throws(BoltError) {
-            let database = try Database.open(path, on: disk)
+            var databaseOptions = Database.Options()
+            databaseOptions.mapCapacity = options.mapCapacity
+            databaseOptions.noSync = !options.syncs
+            let database = try Database.open(path, on: disk, options: databaseOptions)
             let transaction = try database.beginWrite()
             var isMissingAny = false
             for bucket in BackendBucket.allCases where try transaction.bucket(bucket.nameBytes) == nil {

@@ -15,6 +15,8 @@ public struct ClientRequest: Sendable {
         case txn([UInt8], TxnPath)
         /// `CompactionRequest`, encoded.
         case compaction([UInt8])
+        /// `AlarmRequest`, encoded; reads of the list go through raft too, as in etcd.
+        case alarm([UInt8])
         /// `HashKVRequest`, encoded.
         case hashKV([UInt8])
         /// `StatusRequest` (no fields).

@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// Runs programs to their end.
 public enum Subprocess {
@@ -62,8 +61,6 @@ public final class ChildProcess: Sendable {
         public var signalled: Bool
     }
 
-    private static let spawning = Mutex(())
-
     private let process: Process
     public let pid: Int32
 
@@ -71,16 +68,14 @@ public final class ChildProcess: Sendable {
         _ program: String, _ arguments: [String], environment: [String: String] = [:], inputPath: String = "/dev/null",
         outputPath: String, errorPath: String
     ) throws {
-        let process = Process()
+        process = Process()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: inputPath))
         process.standardOutput = try Self.sink(outputPath)
         process.standardError = errorPath == outputPath ? process.standardOutput : try Self.sink(errorPath)
-        // Foundation's spawning is not safe against itself on several threads.
-        try Self.spawning.withLock { _ in try process.run() }
-        self.process = process
+        try process.run()
         pid = process.processIdentifier
     }
 

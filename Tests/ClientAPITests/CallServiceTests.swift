@@ -158,47 +158,19 @@ import Testing
         #expect(service.counters.versions.map(\.calls).reduce(0, +) == 203)
     }
 
-    @Test func listsAlarmsAfterARead() throws {
+    @Test func passesAlarmRequestsOn() {
         let service = makeService(loop, member)
         let a = FakeConnection(id: 1)
-        member.state.withLock { state in
-            var statistics = MemberStatistics()
-            statistics.clusterID = ClusterID(1)
-            statistics.memberID = MemberID(2)
-            statistics.revision = 3
-            statistics.term = Term(4)
-            statistics.alarms = [
-                .init(member: MemberID(5), kind: .noSpace), .init(member: MemberID(6), kind: .corrupt),
-            ]
-            state.statistics = statistics
-        }
         receive(
-            service, a,
-            [call(1, .alarm), call(3, .alarm, [0x18, 0x02]), call(5, .alarm), call(7, .alarm, [0x08, 0x02])])
-        #expect(a.events.count == 1)
-        guard case .fail(7, 12, _)? = a.events.first else {
+            service, a, [call(1, .alarm), call(3, .alarm, [0x08, 0x01, 0x18, 0x01]), call(5, .alarm, [0x0A, 0x00])])
+        let bodies = member.submissions[0].map { request -> [UInt8]? in
+            if case .alarm(let bytes) = request.body { bytes } else { nil }
+        }
+        #expect(bodies == [[], [0x08, 0x01, 0x18, 0x01]])
+        guard case .fail(5, 13, _)? = a.events.first else {
             Issue.record("\(a.events)")
             return
         }
-        let requests = member.submissions[0]
-        for request in requests {
-            guard case .probe(linearizable: true) = request.body else {
-                Issue.record("\(request)")
-                return
-            }
-        }
-        member.answer([
-            (requests[0].ticket, .success([])), (requests[1].ticket, .success([])),
-            (requests[2].ticket, .failure(.noLeader)),
-        ])
-        loop.run()
-        let header: [UInt8] = [0x0A, 0x08, 0x08, 1, 0x10, 2, 0x18, 3, 0x20, 4]
-        let noSpace: [UInt8] = [0x12, 4, 0x08, 5, 0x10, 1]
-        let corrupt: [UInt8] = [0x12, 4, 0x08, 6, 0x10, 2]
-        let answers = a.events.filter { $0 != .flush }
-        #expect(answers.contains(.respond(1, header + noSpace + corrupt)))
-        #expect(answers.contains(.respond(3, header + corrupt)))
-        #expect(answers.contains(.fail(5, 14, EtcdError.noLeader.message)))
     }
 
     @Test func resolvesPaths() {

@@ -13,8 +13,6 @@ package final class CallService<Connection: CallConnection> {
     /// Who waits for an answer.
     private enum Waiter {
         case call(Call)
-        /// The list of alarms, once the read that makes it a current one is through.
-        case alarms(Call, kind: Int32)
         case probe(EventLoopPromise<EtcdError?>)
     }
 
@@ -110,15 +108,13 @@ extension CallService {
                 let handed = Call(
                     connection: connection, stream: call.stream, method: method, requestBytes: requestBytes,
                     start: now, deadline: call.deadline)
-                var waiter = Waiter.call(handed)
-                if method == .alarm { waiter = .alarms(handed, kind: try AlarmList.kind(askedFor: call.message)) }
                 guard let body = try requestBody(method, call.message) else {
                     // Only Health.Check is answered here: a process that answers serves. HealthCheckResponse, SERVING.
                     connection.respond(call.stream, message: [0x08, 0x01])
                     counters.finish(method, .ok, bytes: 2)
                     continue
                 }
-                guard let ticket = tickets.insert(waiter) else { throw .tooManyRequests }
+                guard let ticket = tickets.insert(.call(handed)) else { throw .tooManyRequests }
                 requests.append(
                     ClientRequest(
                         ticket: ticket, body: body,
@@ -173,7 +169,8 @@ extension CallService {
                 try PlainFields.varints(bytes, at: message.indices, count: 1)
                 return .hashKV(message)
             case .alarm:
-                return .probe(linearizable: true)
+                try PlainFields.varints(bytes, at: message.indices, count: 3)
+                return .alarm(message)
             case .status:
                 try PlainFields.skim(bytes, at: message.indices)
                 return .status
@@ -210,9 +207,7 @@ extension CallService {
         switch waiter {
         case .probe(let promise):
             promise.succeed(response.error)
-        case .alarms(let call, let kind) where response.error == nil:
-            answerAlarms(call, kind: kind)
-        case .call(let call), .alarms(let call, _):
+        case .call(let call):
             if isCancelled(call, now) { return }
             if let error = response.error {
                 call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
@@ -226,26 +221,10 @@ extension CallService {
         }
     }
 
-    private func answerAlarms(_ call: Call, kind: Int32) {
-        statistics().assumeIsolated().whenSuccess { [self] statistics in
-            if isCancelled(call, .now()) { return }
-            if let statistics {
-                let message = AlarmList.encode(statistics, kind: kind)
-                call.connection.respond(call.stream, message: message[...])
-                counters.finish(call.method, .ok, bytes: message.count)
-            } else {
-                call.connection.fail(
-                    call.stream, code: EtcdError.timeout.code.rawValue, message: EtcdError.timeout.message)
-                counters.finish(call.method, EtcdError.timeout.code)
-            }
-            call.connection.flush()
-        }
-    }
-
     /// Answers without the member; outside ``receive(_:on:)`` the caller flushes.
     private func answer(_ ticket: UInt64, _ error: EtcdError) {
         switch tickets.remove(ticket) {
-        case .call(let call), .alarms(let call, _):
+        case .call(let call):
             call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
             counters.finish(call.method, error.code)
         case .probe(let promise): promise.succeed(error)

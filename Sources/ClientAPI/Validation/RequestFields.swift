@@ -91,7 +91,7 @@ package struct DeleteRangeFields: Sendable, Equatable {
 
 /// Messages of which only the form is checked here; what they ask for is checked where the state is.
 package enum PlainFields {
-    /// `CompactionRequest`, `HashKVRequest`: nothing but varints in fields 1 to `count`.
+    /// `CompactionRequest`, `HashKVRequest`, `AlarmRequest`: nothing but varints in fields 1 to `count`.
     package static func varints(_ bytes: Span<UInt8>, at window: Range<Int>, count: Int) throws(WireError) {
         var cursor = WireCursor(window)
         while let (field, value) = try cursor.next(in: bytes) {

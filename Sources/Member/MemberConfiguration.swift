@@ -1,0 +1,103 @@
+internal import Base
+public import Membership
+internal import Platform
+
+/// How a member is set up. Names and defaults are those of etcd's flags.
+public struct MemberConfiguration: Sendable {
+    /// `--name`.
+    public var name = "default"
+    /// `--data-dir`.
+    public var dataDirectory = "default.etcd"
+    /// `--wal-dir`; nil for `member/wal` in the data directory.
+    public var walDirectory: String?
+    /// `--initial-advertise-peer-urls`.
+    public var peerURLs = ["http://localhost:2380"]
+    /// `--advertise-client-urls`, published to the cluster.
+    public var clientURLs = ["http://localhost:2379"]
+    /// `--initial-cluster`: the founding members' names and peer URLs; a name may repeat.
+    public var initialCluster = [FoundingMember(name: "default", peerURL: "http://localhost:2380")]
+    /// `--initial-cluster-token`.
+    public var initialClusterToken = "etcd-cluster"
+
+    /// `--heartbeat-interval`: the length of a raft tick.
+    public var heartbeatInterval: Duration = .milliseconds(100)
+    /// `--election-timeout`; at least five heartbeat intervals.
+    public var electionTimeout: Duration = .milliseconds(1000)
+    /// `--initial-election-tick-advance`.
+    public var advancesInitialElectionTicks = true
+    /// `--pre-vote`.
+    public var preVote = true
+
+    /// `--snapshot-count`: applied entries between two snapshots on disk.
+    public var snapshotCount: UInt64 = 10_000
+    /// `--snapshot-catchup-entries`: entries kept in memory behind a snapshot for slow followers.
+    public var snapshotCatchUpEntries: UInt64 = 5000
+    /// `--max-wals`, `--max-snapshots`: files kept; 0 for all.
+    public var maxWALs = 5
+    public var maxSnapshots = 5
+
+    /// `--quota-backend-bytes`; nil for no limit.
+    public var quotaBytes: Int64? = 2_147_483_648
+    /// `--backend-batch-interval`: how long applied changes may wait for their commit to the backend file.
+    public var backendBatchInterval: Duration = .milliseconds(100)
+    /// `--backend-batch-limit`: how many of them may.
+    public var backendBatchLimit = 10_000
+    /// `--max-request-bytes`: the largest encoded raft request.
+    public var maxRequestBytes = 1_572_864
+    /// `--warning-apply-duration`.
+    public var warningApplyDuration: Duration = .milliseconds(100)
+    /// `--unsafe-no-fsync`.
+    public var unsafeNoSync = false
+    /// Bytes of address space reserved for the backend file; the file cannot grow beyond it.
+    public var backendMapCapacity = 1 << 38
+
+    public init() {}
+
+    /// Election timeout in ticks.
+    public var electionTicks: Int {
+        Int(electionTimeout.inNanoseconds / heartbeatInterval.inNanoseconds)
+    }
+
+    /// How long a request may take: 5 s and two election timeouts.
+    public var requestTimeout: Duration { .seconds(5) + electionTimeout * 2 }
+
+    public var memberDirectory: String { "\(dataDirectory)/member" }
+    public var snapshotDirectory: String { "\(memberDirectory)/snap" }
+    public var backendPath: String { "\(snapshotDirectory)/db" }
+    public var effectiveWALDirectory: String { walDirectory ?? "\(memberDirectory)/wal" }
+}
+
+/// One `name=URL` pair of `--initial-cluster`.
+public struct FoundingMember: Sendable, Equatable {
+    public var name: String
+    public var peerURL: String
+
+    public init(name: String, peerURL: String) {
+        self.name = name
+        self.peerURL = peerURL
+    }
+}
+
+/// The named limits of a member's queues. What is over one is refused with etcd's error.
+public enum MemberLimits {
+    /// Events that may wait for the member's loop. A batch of requests is one event.
+    public static let mailboxEvents = 16_384
+    /// Requests of clients that may be under way: proposed and not yet applied, or waiting for a read index.
+    public static let pendingRequests = 65_536
+    /// Committed entries that may wait to be applied before proposals are refused (etcd's value).
+    public static let unappliedEntries = 5000
+    /// Bytes of proposals that may be in the log and not committed.
+    public static let uncommittedLogBytes: UInt64 = 256 << 20
+    /// Bytes of committed entries that are applied in one go.
+    public static let appliedBytesPerReady: UInt64 = 64 << 20
+    /// Batches that may wait for the log's thread.
+    public static let logWork = 65_536
+}
+
+/// The versions this server stands for.
+public enum ServerVersion {
+    /// The level of etcd's API.
+    public static let etcd = SemanticVersion(major: 3, minor: 7, patch: 1)
+    /// Martlet's own.
+    public static let martlet = SemanticVersion(major: 0, minor: 1, patch: 0)
+}

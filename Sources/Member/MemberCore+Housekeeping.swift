@@ -1,0 +1,188 @@
+internal import Apply
+internal import Base
+internal import EtcdProto
+package import MVCC
+internal import Membership
+internal import Platform
+package import RaftCore
+
+/// A raft snapshot on its way: taken, waiting for the backend file to hold its state, then for its own file.
+package struct PendingSnapshot {
+    package enum Stage { case awaitingBackend, saving }
+    package var stage: Stage
+    package var snapshot: Snapshot
+}
+
+/// The backend's thread has committed a batch.
+package struct BackendCompletion: Sendable {
+    package var result: CommitResult
+    package var seconds: Double
+
+    package init(result: CommitResult, seconds: Double) {
+        self.result = result
+        self.seconds = seconds
+    }
+}
+
+// What a member does unasked: commits to the backend file, snapshots, compaction, publication.
+extension MemberCore {
+    /// The pause between two slices of a compaction, so that requests come in between.
+    static let compactionPause: Duration = .milliseconds(10)
+    /// Rows looked at in one slice.
+    static let compactionSlice = 1000
+    /// How often the storage version is compared with the cluster's.
+    static let versionCheckInterval: Duration = .seconds(4)
+
+    func keepHouse(_ effects: inout MemberEffects) {
+        compactHistory()
+        if now >= nextVersionCheck {
+            nextVersionCheck = now + Self.versionCheckInterval
+            followClusterVersion()
+        }
+        takeSnapshot()
+        commitBackend(&effects)
+        saveSnapshot(&effects)
+    }
+
+    // MARK: Backend
+
+    private func commitBackend(_ effects: inout MemberEffects) {
+        let backend = applier.backend
+        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
+        if now >= nextCommit || backend.needsCommit || snapshotWaits {
+            if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
+            if let batch = backend.freeze() { effects.commit = batch }
+        }
+    }
+
+    func backendCommitted(_ completion: BackendCompletion) {
+        figures.backendCommit.observe(completion.seconds)
+        applier.backend.committed(completion.result)
+    }
+
+    // MARK: Compaction
+
+    private func compactHistory() {
+        guard applier.store.isCompacting, now >= nextCompactionSlice else { return }
+        nextCompactionSlice = now + Self.compactionPause
+        do throws(StoreError) {
+            guard case .finished(let revision) = try applier.store.compactStep(limit: Self.compactionSlice) else {
+                return
+            }
+            log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])
+            for (address, message) in awaitingCompaction { outbox.answer(address, with: message[...]) }
+            awaitingCompaction.removeAll()
+        } catch {
+            _ = clientError(error)
+        }
+    }
+
+    // MARK: Publication
+
+    /// Tells the cluster this member's name and client URLs, and, as the leader, the version that all members speak.
+    func publish() {
+        guard leader != .none else { return }
+        let deadline = now + configuration.requestTimeout
+        if !hasPublished {
+            hasPublished = true
+            let message = OwnMessage.attributes(
+                of: localID, name: configuration.name, clientURLs: configuration.clientURLs)
+            propose(own: .publish, .clusterMemberAttributesSet, message, deadline)
+        }
+        let version = ServerVersion.etcd.majorMinor
+        if node.isLeader, !isSettingVersion, applier.cluster.version.map({ $0 < version }) ?? true {
+            isSettingVersion = true
+            if applier.cluster.version == nil {
+                log(.info, "setting up initial cluster version", ["cluster-version": "\(version)"])
+            }
+            propose(own: .clusterVersion, .clusterVersionSet, OwnMessage.clusterVersion("\(version)"), deadline)
+        }
+    }
+
+    private func propose(
+        own: PendingRequests.OwnProposal, _ kind: ProposalKind, _ message: [UInt8], _ deadline: Instant
+    ) {
+        let id = ids.next()
+        proposals.append(kind.entry(message, requestID: id))
+        pending.insert(id, .own(own), deadline: deadline)
+    }
+
+    func ownProposalApplied(_ proposal: PendingRequests.OwnProposal) {
+        switch proposal {
+        case .publish:
+            log(
+                .info, "published local member to cluster through raft",
+                [
+                    "local-member-id": "\(localID)", "cluster-id": "\(clusterID)",
+                    "local-member-attributes": "{Name:\(configuration.name) ClientURLs:\(configuration.clientURLs)}",
+                ])
+            becameReady = true
+        case .clusterVersion:
+            isSettingVersion = false
+            log(
+                .info, "cluster version is updated",
+                ["cluster-version": applier.cluster.version.map { "\($0)" } ?? "unknown"])
+            followClusterVersion()
+        case .alarm: isRaisingAlarm = false
+        }
+    }
+
+    /// The backend's schema follows the version of the cluster, one minor version after the other. From 3.5 to 3.7 only
+    /// the field itself changes.
+    private func followClusterVersion() {
+        guard let version = applier.cluster.version, version >= SemanticVersion(major: 3, minor: 6) else { return }
+        let wanted = Array(version.majorMinor.description.utf8)
+        do throws(BackendError) {
+            guard applier.backend.consistentTerm > .zero else { return }
+            guard try applier.backend.get(MetaKey.storageVersion, in: .meta) != wanted else { return }
+        } catch {
+            _ = clientError(.backend(error))
+            return
+        }
+        applier.backend.put(MetaKey.storageVersion, wanted, in: .meta)
+        log(.info, "updated storage version", ["new-storage-version": "\(version.majorMinor)"])
+    }
+
+    // MARK: Snapshots
+
+    /// Takes a snapshot of the membership when enough entries have been applied since the last one. Its state is the
+    /// backend's, so it is saved only once the backend file holds everything up to its index.
+    private func takeSnapshot() {
+        let applied = node.applied
+        guard snapshotUnderWay == nil, applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
+        let term: Term
+        do { term = try node.term(at: applied) } catch {
+            return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))
+        }
+        log(
+            .info, "triggering snapshot", ["local-member-id": "\(localID)", "local-member-applied-index": "\(applied)"])
+        let metadata = SnapshotMetadata(confState: confState, index: applied, term: term)
+        snapshotUnderWay = PendingSnapshot(
+            stage: .awaitingBackend,
+            snapshot: Snapshot(data: applier.cluster.v2StoreSnapshot, metadata: metadata))
+    }
+
+    private func saveSnapshot(_ effects: inout MemberEffects) {
+        guard let pending = snapshotUnderWay, pending.stage == .awaitingBackend,
+            applier.backend.committedIndex >= pending.snapshot.metadata.index
+        else { return }
+        snapshotUnderWay?.stage = .saving
+        effects.log.append(.snapshot(sequence: node.nextSequence(), pending.snapshot))
+    }
+
+    func snapshotSaved(_ completion: LogCompletion.SnapshotCompletion) {
+        guard let pending = snapshotUnderWay else { preconditionFailure("no snapshot is under way") }
+        precondition(pending.stage == .saving && pending.snapshot.metadata.index == completion.index)
+        figures.snapshotSave.observe(completion.totalSeconds)
+        snapshotUnderWay = nil
+        snapshotIndex = completion.index
+        do {
+            try node.compact(
+                at: completion.index, confState: pending.snapshot.metadata.confState,
+                catchUp: configuration.snapshotCatchUpEntries)
+        } catch {
+            return fail(MemberError(.corruption, "the raft log cannot be compacted at \(completion.index): \(error)"))
+        }
+        log(.info, "saved snapshot", ["snapshot-index": "\(completion.index)"])
+    }
+}

@@ -1,0 +1,171 @@
+internal import Apply
+internal import Base
+internal import EtcdProto
+internal import MVCC
+package import Membership
+package import RaftCore
+
+// The way from raft's `Ready` to applied entries and answered clients.
+extension MemberCore {
+    /// Takes what raft wants done until it wants nothing more this turn.
+    func runRaft(_ effects: inout MemberEffects) {
+        while failure == nil, let output = node.next() {
+            if let softState = output.softState { leadershipChanged(softState) }
+            for state in output.readStates { reads.confirm(RaftNode.readID(state), at: state.index) }
+            effects.messages.append(contentsOf: output.messages)
+            if let work = output.log { effects.log.append(work) }
+            if let work = output.committed { apply(work) }
+        }
+    }
+
+    private func leadershipChanged(_ state: SoftState) {
+        let former = leader
+        leader = state.leader
+        guard former != leader else { return }
+        if former == .none {
+            log(.info, "raft.node: \(localID) elected leader \(leader) at term \(node.term)")
+        } else if leader == .none {
+            log(.info, "raft.node: \(localID) lost leader \(former) at term \(node.term)")
+        } else {
+            log(.info, "raft.node: \(localID) changed leader from \(former) to \(leader) at term \(node.term)")
+        }
+        if leader != .none { figures.leaderChanges += 1 }
+        // A read index that the former leader promised is void.
+        if former != .none {
+            for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .leaderChanged) }
+        }
+    }
+
+    /// The log's thread has made work durable.
+    func logged(_ completion: LogCompletion) {
+        figures.walBytes += UInt64(completion.bytes)
+        figures.walWrite.observe(completion.writeSeconds)
+        if let seconds = completion.syncSeconds { figures.walFsync.observe(seconds) }
+        _ = node.appended(through: completion.sequence)
+        if let snapshot = completion.snapshot { snapshotSaved(snapshot) }
+    }
+
+    // MARK: Apply
+
+    private func apply(_ work: ApplyWork) {
+        for entry in work.entries {
+            do throws(MemberError) { try apply(entry) } catch { return fail(error) }
+        }
+        node.applied(work)
+    }
+
+    private func apply(_ entry: Entry) throws(MemberError) {
+        switch entry.type {
+        case .normal: try applyCommand(entry)
+        case .confChange: try applyConfChange(entry)
+        case .confChangeV2:
+            throw MemberError(
+                .unsupported,
+                "entry \(entry.index) is a configuration change of the second form, which etcd never writes")
+        }
+    }
+
+    private func applyCommand(_ entry: Entry) throws(MemberError) {
+        scratch.removeAll(keepingCapacity: true)
+        let applied: AppliedEntry
+        do { applied = try applier.apply(entry, header: header, into: &scratch) } catch {
+            throw MemberError(.corruption, "entry \(entry.index) cannot be applied: \(error)")
+        }
+        if applied.exceedsQuota { raiseNoSpaceAlarm() }
+        guard applied.requestID != 0, let waiter = pending.remove(applied.requestID) else { return }
+        switch waiter {
+        case .client(let address):
+            switch applied.outcome {
+            case .response(let range): answer(applied, address, scratch[range])
+            case .failure(let error): outbox.refuse(address, error)
+            case .none: outbox.answer(address, with: [])
+            }
+        case .own(let proposal): ownProposalApplied(proposal)
+        }
+    }
+
+    /// Answers a change; a physical compaction waits until the history is gone.
+    private func answer(_ applied: AppliedEntry, _ address: ReplyAddress, _ message: ArraySlice<UInt8>) {
+        if applied.waitsForCompaction, applier.store.isCompacting {
+            awaitingCompaction.append((address, Array(message)))
+        } else {
+            outbox.answer(address, with: message)
+        }
+    }
+
+    /// A configuration change: the membership first, then raft. An invalid one goes to raft as a change of nobody.
+    private func applyConfChange(_ entry: Entry) throws(MemberError) {
+        var change: ConfChange
+        do { change = try ConfChange(decoding: entry.data) } catch {
+            throw MemberError(.corruption, "entry \(entry.index) holds no configuration change: \(error)")
+        }
+        let isNew = entry.index > applier.backend.consistentIndex
+        if isNew {
+            do throws(MembershipError) {
+                let wanted = try MembershipChange(change)
+                try applier.cluster.validate(wanted)
+                applier.cluster.apply(wanted, storingIn: applier.backend)
+                announce(wanted)
+            } catch {
+                log(.warn, "refused a configuration change", ["index": "\(entry.index)", "error": "\(error)"])
+                change.nodeID = .none
+            }
+        }
+        let state: ConfState
+        do { state = try node.applyConfChange(change) } catch {
+            throw MemberError(
+                .corruption, "entry \(entry.index) changes the configuration in an impossible way: \(error)")
+        }
+        confState = state
+        if isNew {
+            applier.backend.setConfState(state)
+            applier.backend.setConsistentIndex(entry.index, term: entry.term)
+        }
+    }
+
+    private func announce(_ change: MembershipChange) {
+        let ids: KeyValuePairs = ["cluster-id": "\(clusterID)", "local-member-id": "\(localID)"]
+        switch change {
+        case .add(let member):
+            log(
+                .info, "added member",
+                [
+                    "cluster-id": ids[0].value, "local-member-id": ids[1].value, "added-peer-id": "\(member.id)",
+                    "added-peer-peer-urls": "\(member.peerURLs)",
+                ])
+        case .promote(let id):
+            log(.info, "promote member", ["cluster-id": ids[0].value, "promoted-member-id": "\(id)"])
+        case .remove(let id):
+            log(.info, "removed member", ["cluster-id": ids[0].value, "removed-remote-peer-id": "\(id)"])
+        case .updatePeerURLs(let id, let urls):
+            log(
+                .info, "updated member",
+                ["cluster-id": ids[0].value, "updated-remote-peer-id": "\(id)", "updated-remote-peer-urls": "\(urls)"])
+        }
+    }
+}
+
+extension MembershipChange {
+    /// What a configuration change entry asks of the membership: its kind, and the member as JSON in its context.
+    package init(_ change: ConfChange) throws(MembershipError) {
+        let document: JSON
+        do { document = change.context.isEmpty ? .null : try JSON.parse(change.context) } catch {
+            throw .malformedRecord("context of a configuration change: \(error)")
+        }
+        switch change.type {
+        case .addNode, .addLearnerNode:
+            if document["isPromote"]?.bool == true {
+                self = .promote(change.nodeID)
+                return
+            }
+            var member = try ClusterMember(document)
+            guard member.id == change.nodeID else {
+                throw .malformedRecord("context of a change of \(change.nodeID) names \(member.id)")
+            }
+            member.isLearner = change.type == .addLearnerNode
+            self = .add(member)
+        case .removeNode: self = .remove(change.nodeID)
+        case .updateNode: self = .updatePeerURLs(change.nodeID, try ClusterMember(document).peerURLs)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+internal import Apply
+internal import Base
+internal import EtcdProto
+package import MVCC
+internal import Membership
+package import Platform
+internal import RaftCore
+
+/// A member of a cluster as a pure state machine: events and the time in, effects out. It owns raft, the store and the
+/// membership; it reads no clock, file or random number. `MemberLoop` drives it on a thread.
+///
+/// Invariants, checked after each turn: (1) applied ≤ committed; (2) the backend file's index ≤ the backend's;
+/// (3) at most one backend commit and one snapshot are under way.
+package final class MemberCore {
+    let configuration: MemberConfiguration
+    let localID: MemberID
+    let clusterID: ClusterID
+    var node: RaftNode
+    let applier: Applier
+    /// The membership as raft last confirmed it, for the next snapshot.
+    var confState: ConfState
+    /// As the last `Ready` said.
+    var leader = MemberID.none
+    var ids: RequestIDGenerator
+
+    /// Proposals of this turn, or of earlier ones while no leader is known.
+    var proposals: [[UInt8]] = []
+    var pending = PendingRequests()
+    var reads = LinearizableReads()
+    var outbox = ResponseOutbox()
+    /// Applied results are encoded here before it is known who waits for them.
+    var scratch: [UInt8] = []
+
+    var now: Instant
+    var nextTick: Instant
+    var nextCommit: Instant
+    var nextVersionCheck: Instant
+    var nextCompactionSlice: Instant
+    /// Answers to physical compactions, held back until the history is gone.
+    var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
+
+    /// The index of the last snapshot that is durable, and of the one under way.
+    var snapshotIndex: LogIndex
+    var snapshotUnderWay: PendingSnapshot?
+
+    var figures = MemberStatistics()
+    var lines: [LogLine] = []
+    var failure: MemberError?
+    var becameReady = false
+    var hasPublished = false
+    private var hasCampaignedAlone = false
+    var isSettingVersion = false
+    var isRaisingAlarm = false
+
+    package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
+    {
+        self.configuration = configuration
+        localID = restored.localID
+        clusterID = restored.clusterID
+        node = RaftNode(restored.node)
+        applier = restored.applier
+        confState = restored.confState
+        ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
+        snapshotIndex = restored.snapshotIndex
+        self.now = now
+        nextTick = now + configuration.heartbeatInterval
+        nextCommit = now + configuration.backendBatchInterval
+        nextVersionCheck = now
+        nextCompactionSlice = now
+        figures.clusterID = restored.clusterID
+        figures.memberID = restored.localID
+        figures.name = configuration.name
+    }
+
+    /// One turn: takes in everything that has happened, and hands out everything that is to be done.
+    /// - Parameter events: emptied.
+    package func turn(_ events: inout [MemberEvent], now: Instant) -> MemberEffects {
+        precondition(now >= self.now, "time goes back")
+        self.now = now
+        var effects = MemberEffects(wakeAt: now)
+        if failure == nil {
+            for event in events { handle(event, &effects) }
+            let ticked = advanceClock()
+            publish()
+            proposeQueued()
+            beginReadRound()
+            runRaft(&effects)
+            serveReads()
+            if ticked { expire() }
+            keepHouse(&effects)
+        }
+        events.removeAll(keepingCapacity: true)
+        if failure != nil { refuseEverything() }
+        outbox.drain { sink, batch in effects.responses.append((sink, batch)) }
+        swap(&effects.lines, &lines)
+        effects.failure = failure
+        effects.becameReady = becameReady
+        becameReady = false
+        effects.wakeAt = min(nextTick, nextCommit)
+        if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
+        checkInvariants()
+        return effects
+    }
+
+    private func handle(_ event: MemberEvent, _ effects: inout MemberEffects) {
+        switch event {
+        case .requests(let requests, let sink):
+            for request in requests { accept(request, from: sink) }
+        case .logged(let completion): logged(completion)
+        case .committed(let completion): backendCommitted(completion)
+        case .statistics(let reply): effects.statistics.append((reply, statistics()))
+        case .failed(let error): fail(error)
+        }
+    }
+
+    /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
+    private func advanceClock() -> Bool {
+        guard now >= nextTick else { return false }
+        node.tick()
+        campaignAlone()
+        nextTick = nextTick + configuration.heartbeatInterval
+        if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
+        return true
+    }
+
+    /// Nobody can object to the election of the only voter, so it does not wait for its election timeout.
+    private func campaignAlone() {
+        guard configuration.advancesInitialElectionTicks, !hasCampaignedAlone, node.leader == .none,
+            node.applied == node.committed, node.configuration.voters.ids == [localID]
+        else { return }
+        hasCampaignedAlone = true
+        node.campaign()
+    }
+
+    /// The member cannot go on. The first reason stays.
+    func fail(_ error: MemberError) {
+        if failure == nil { failure = error }
+    }
+
+    private func refuseEverything() {
+        for waiter in pending.removeAll() {
+            if case .client(let address) = waiter { outbox.refuse(address, .stopped) }
+        }
+        for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
+        for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
+    }
+
+    private func expire() {
+        for waiter in pending.removeExpired(at: now) {
+            switch waiter {
+            case .client(let address):
+                figures.proposalsFailed += 1
+                outbox.refuse(address, .timeout)
+            case .own(.publish): hasPublished = false
+            case .own(.clusterVersion): isSettingVersion = false
+            case .own(.alarm): isRaisingAlarm = false
+            }
+        }
+        for read in reads.takeExpired(at: now) {
+            figures.readIndexesFailed += 1
+            outbox.refuse(read.address, .timeout)
+        }
+    }
+
+    private func checkInvariants() {
+        precondition(node.applied <= node.committed, "applied beyond committed")
+        precondition(applier.backend.committedIndex <= applier.backend.consistentIndex)
+    }
+
+    /// What the backend file does not hold yet, for a clean stop. Nothing may be asked of the member afterwards.
+    package func lastCommit() -> CommitBatch? { applier.backend.freeze() }
+
+    func log(_ level: LogLine.Level, _ message: String, _ fields: KeyValuePairs<String, String> = [:]) {
+        lines.append(LogLine(level, message, fields))
+    }
+}

@@ -1,0 +1,55 @@
+internal import Base
+internal import EtcdProto
+package import Platform
+
+/// Proposals that wait to be applied, by request ID.
+package struct PendingRequests {
+    /// Who waits for a proposal.
+    package enum Waiter: Sendable {
+        case client(ReplyAddress)
+        /// The member itself: the publication of its attributes, an alarm, the cluster version.
+        case own(OwnProposal)
+    }
+
+    /// What a member proposes by itself.
+    package enum OwnProposal: Sendable, Equatable {
+        case publish
+        case clusterVersion
+        case alarm
+    }
+
+    private struct Pending {
+        var waiter: Waiter
+        var deadline: Instant
+    }
+
+    private var byID: [UInt64: Pending] = [:]
+    /// No pending deadline is earlier.
+    private var earliestDeadline = Instant(nanoseconds: .max)
+
+    package init() {}
+
+    package var count: Int { byID.count }
+
+    package mutating func insert(_ id: UInt64, _ waiter: Waiter, deadline: Instant) {
+        byID[id] = Pending(waiter: waiter, deadline: deadline)
+        if deadline < earliestDeadline { earliestDeadline = deadline }
+    }
+
+    package mutating func remove(_ id: UInt64) -> Waiter? { byID.removeValue(forKey: id)?.waiter }
+
+    /// Takes out what is due, in the order of the IDs. O(1) while nothing is due, otherwise O(pending).
+    package mutating func removeExpired(at now: Instant) -> [Waiter] {
+        guard earliestDeadline <= now else { return [] }
+        let due = byID.filter { $0.value.deadline <= now }.sorted { $0.key < $1.key }
+        for (id, _) in due { byID[id] = nil }
+        earliestDeadline = byID.values.reduce(Instant(nanoseconds: .max)) { min($0, $1.deadline) }
+        return due.map(\.value.waiter)
+    }
+
+    /// Takes out everything, in the order of the IDs.
+    package mutating func removeAll() -> [Waiter] {
+        defer { byID = [:] }
+        return byID.sorted { $0.key < $1.key }.map(\.value.waiter)
+    }
+}

@@ -1,0 +1,90 @@
+package import Base
+package import EtcdProto
+internal import MVCC
+
+/// The kinds of change that a member proposes by itself or for clients: where each stands in `InternalRaftRequest`.
+/// Format: docs/formats/backend.md, "Raft entries".
+package enum ProposalKind: Int, Sendable {
+    case put = 4
+    case deleteRange = 5
+    case txn = 6
+    case compaction = 7
+    case alarm = 10
+    case clusterVersionSet = 1300
+    case clusterMemberAttributesSet = 1301
+
+    private static let headerField = 100
+
+    /// The encoded `InternalRaftRequest` that carries `message` and the ID under which its result is waited for.
+    package func entry(_ message: [UInt8], requestID: UInt64) -> [UInt8] {
+        let headerSize = Wire.varintFieldSize(1, requestID)
+        var out: [UInt8] = []
+        out.reserveCapacity(
+            Wire.bytesFieldSize(rawValue, message.count) + Wire.bytesFieldSize(Self.headerField, headerSize))
+        // Fields go out in ascending order, as etcd's encoder writes them.
+        if rawValue > Self.headerField { Self.appendHeader(requestID, size: headerSize, to: &out) }
+        Wire.appendBytesField(rawValue, message, to: &out)
+        if rawValue < Self.headerField { Self.appendHeader(requestID, size: headerSize, to: &out) }
+        return out
+    }
+
+    private static func appendHeader(_ requestID: UInt64, size: Int, to out: inout [UInt8]) {
+        Wire.appendBytesHeader(headerField, count: size, to: &out)
+        Wire.appendVarintField(1, requestID, to: &out)
+    }
+}
+
+// MARK: - Cost against the quota
+
+extension ProposalKind {
+    /// More than the change can cost, found without decoding it; nil when it is free.
+    package func costBound(_ message: [UInt8]) -> Int64? {
+        switch self {
+        case .put: Int64(message.count) + 256
+        // An operation takes 4 bytes at least and costs 256 beyond its content.
+        case .txn: Int64(message.count) * 65
+        case .deleteRange, .compaction, .alarm, .clusterVersionSet, .clusterMemberAttributesSet: nil
+        }
+    }
+
+    /// What the change is taken to add to the backend file, in bytes.
+    package func cost(_ message: [UInt8]) throws(WireError) -> Int64 {
+        switch self {
+        case .put: Int64(QuotaCost.put(try PutCommand(message)))
+        case .txn: Int64(QuotaCost.txn(try TxnCommand(message)))
+        case .deleteRange, .compaction, .alarm, .clusterVersionSet, .clusterMemberAttributesSet: 0
+        }
+    }
+}
+
+// MARK: - Messages that a member proposes by itself
+
+/// The bodies of a member's own proposals.
+package enum OwnMessage {
+    /// `AlarmRequest`: raise NOSPACE for a member.
+    package static func noSpaceAlarm(of member: MemberID) -> [UInt8] {
+        var out: [UInt8] = []
+        Wire.appendVarintField(1, 1, to: &out)
+        Wire.appendVarintField(2, member.rawValue, to: &out)
+        Wire.appendVarintField(3, 1, to: &out)
+        return out
+    }
+
+    /// `ClusterMemberAttrSetRequest`: a member's name and client URLs.
+    package static func attributes(of member: MemberID, name: String, clientURLs: [String]) -> [UInt8] {
+        var attributes: [UInt8] = []
+        if !name.isEmpty { Wire.appendBytesField(1, name.utf8, to: &attributes) }
+        for url in clientURLs { Wire.appendBytesField(2, url.utf8, to: &attributes) }
+        var out: [UInt8] = []
+        Wire.appendVarintField(1, member.rawValue, to: &out)
+        Wire.appendBytesField(2, attributes, to: &out)
+        return out
+    }
+
+    /// `ClusterVersionSetRequest`: the version that all members speak, such as `3.7.0`.
+    package static func clusterVersion(_ version: String) -> [UInt8] {
+        var out: [UInt8] = []
+        Wire.appendBytesField(1, version.utf8, to: &out)
+        return out
+    }
+}

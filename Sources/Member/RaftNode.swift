@@ -1,0 +1,120 @@
+package import Base
+package import RaftCore
+
+/// The bridge between raft and the server: it drives the raft core with asynchronous storage writes, turns each `Ready`
+/// into work for the log's thread, entries to apply and messages to send, and keeps the record of what is under way.
+///
+/// Invariant: append work is acknowledged in the order in which it was handed out, and its entries are in the storage
+/// before raft hears that they are stable.
+package struct RaftNode {
+    private var raw: RawNode<MemoryStorage>
+    /// Append work on the log's thread, oldest first.
+    private var appending: [Appending] = []
+    private var lastSequence: UInt64 = 0
+
+    private struct Appending {
+        var sequence: UInt64
+        var work: AppendWork
+    }
+
+    /// What raft wants done, in the order in which it is to be done.
+    package struct Output {
+        package var softState: SoftState?
+        package var readStates: [ReadState] = []
+        /// May leave at once, before anything is durable.
+        package var messages: [Message] = []
+        package var log: LogWork?
+        package var committed: ApplyWork?
+    }
+
+    package init(_ raw: RawNode<MemoryStorage>) { self.raw = raw }
+
+    // MARK: Observation
+
+    package var isLeader: Bool { raw.isLeader }
+    package var leader: MemberID { raw.leader }
+    package var term: Term { raw.term }
+    package var committed: LogIndex { raw.committed }
+    package var applied: LogIndex { raw.applied }
+    package var configuration: Configuration { raw.configuration }
+    package var status: Status { raw.status }
+
+    // MARK: Events
+
+    package mutating func tick() { raw.tick() }
+    package mutating func campaign() { raw.campaign() }
+
+    /// Proposes all entries in one step, or none.
+    package mutating func propose(_ entries: [[UInt8]]) throws(ProposalError) {
+        try raw.propose(contentsOf: entries)
+    }
+
+    /// Starts a read-index round; its answer comes as a read state with the same ID.
+    package mutating func readIndex(_ id: UInt64) {
+        raw.readIndex(context: (0..<8).map { UInt8(truncatingIfNeeded: id >> (56 - 8 * UInt64($0))) })
+    }
+
+    /// The ID that `readIndex` was given.
+    package static func readID(_ state: ReadState) -> UInt64 {
+        state.context.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    package mutating func applyConfChange(_ change: ConfChange) throws(ConfChangeError) -> ConfState {
+        try raw.applyConfChange(change)
+    }
+
+    // MARK: Work
+
+    /// The next thing to do, nil when there is nothing.
+    package mutating func next() -> Output? {
+        guard raw.hasReady else { return nil }
+        let ready = raw.ready()
+        var output = Output(
+            softState: ready.softState, readStates: ready.readStates, messages: ready.messages, committed: ready.apply)
+        if let work = ready.append {
+            lastSequence += 1
+            output.log = .append(
+                sequence: lastSequence, hardState: work.hardState, entries: work.entries, sync: work.mustSync)
+            appending.append(Appending(sequence: lastSequence, work: work))
+        }
+        return output
+    }
+
+    /// The log's thread has made all work up to `sequence` durable.
+    /// - Returns: messages that may leave now.
+    package mutating func appended(through sequence: UInt64) -> [Message] {
+        var messages: [Message] = []
+        var done = 0
+        for item in appending {
+            guard item.sequence <= sequence else { break }
+            if let hardState = item.work.hardState { raw.storage.setHardState(hardState) }
+            raw.storage.append(item.work.entries)
+            messages.append(contentsOf: item.work.responses)
+            raw.appended(item.work.receipt)
+            done += 1
+        }
+        appending.removeFirst(done)
+        return messages
+    }
+
+    /// The entries of `work` have been applied.
+    package mutating func applied(_ work: ApplyWork) { raw.applied(work.receipt) }
+
+    /// A number for other work on the log's thread, in one row with the appends.
+    package mutating func nextSequence() -> UInt64 {
+        lastSequence += 1
+        return lastSequence
+    }
+
+    /// The state up to `index` is durable elsewhere: entries before `index - catchUp` are dropped from memory.
+    package mutating func compact(at index: LogIndex, confState: ConfState, catchUp: UInt64) throws(StorageError) {
+        _ = try raw.storage.createSnapshot(at: index, confState: confState)
+        let first = raw.storage.firstIndex
+        guard index.rawValue > catchUp else { return }
+        let target = LogIndex(index.rawValue - catchUp)
+        if target > first { try raw.storage.compact(to: target) }
+    }
+
+    /// The term of an entry that is still in memory.
+    package func term(at index: LogIndex) throws(StorageError) -> Term { try raw.storage.term(at: index) }
+}

@@ -1,0 +1,66 @@
+internal import Base
+package import EtcdProto
+
+/// The number of a sink, given out when it first sends a request. Counted from 0.
+package typealias SinkID = Int
+
+/// Where the answer to a request goes.
+package struct ReplyAddress: Sendable, Equatable {
+    package var sink: SinkID
+    package var ticket: UInt64
+
+    package init(sink: SinkID, ticket: UInt64) {
+        self.sink = sink
+        self.ticket = ticket
+    }
+}
+
+/// The answers of one turn of the loop, one batch for each sink, so that a sink is called once a turn.
+package struct ResponseOutbox {
+    private var batches: [ResponseBatch] = []
+
+    package init() {}
+
+    /// Answers with the message that `encode` appends; whatever it appends before it throws is taken back.
+    package mutating func answer(
+        _ address: ReplyAddress, _ encode: (inout [UInt8]) throws(EtcdError) -> Void
+    ) {
+        makeRoom(for: address.sink)
+        let start = batches[address.sink].bytes.count
+        do throws(EtcdError) {
+            try encode(&batches[address.sink].bytes)
+            let range = start..<batches[address.sink].bytes.count
+            batches[address.sink].responses.append(.init(ticket: address.ticket, range: range))
+        } catch {
+            batches[address.sink].bytes.removeSubrange(start...)
+            refuse(address, error)
+        }
+    }
+
+    /// Answers with a copy of an encoded message.
+    package mutating func answer(_ address: ReplyAddress, with message: ArraySlice<UInt8>) {
+        makeRoom(for: address.sink)
+        let start = batches[address.sink].bytes.count
+        batches[address.sink].bytes.append(contentsOf: message)
+        let range = start..<batches[address.sink].bytes.count
+        batches[address.sink].responses.append(.init(ticket: address.ticket, range: range))
+    }
+
+    package mutating func refuse(_ address: ReplyAddress, _ error: EtcdError) {
+        makeRoom(for: address.sink)
+        batches[address.sink].responses.append(.init(ticket: address.ticket, range: 0..<0, error: error))
+    }
+
+    private mutating func makeRoom(for sink: SinkID) {
+        while batches.count <= sink { batches.append(ResponseBatch()) }
+    }
+
+    /// Hands over every batch that is not empty, in the order of the sinks, and starts anew.
+    package mutating func drain(_ deliver: (SinkID, consuming ResponseBatch) -> Void) {
+        for sink in batches.indices where !batches[sink].responses.isEmpty {
+            var batch = ResponseBatch()
+            swap(&batch, &batches[sink])
+            deliver(sink, batch)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Base
+import EtcdProto
+import MVCC
+import Member
+import Platform
+import PlatformSim
+import RaftCore
+
+/// Virtual time.
+final class ManualClock: Clock, @unchecked Sendable {
+    // SAFETY: only the test's one thread uses it.
+    var time = Instant(nanoseconds: 1_000_000_000)
+    func now() -> Instant { time }
+    func unixMilliseconds() -> Int64 { 1_700_000_000_000 + Int64(time.nanoseconds / 1_000_000) }
+    func advance(_ duration: Duration) { time = time + duration }
+}
+
+/// A whole member on a simulated disk in virtual time, its three threads played by one: the same core, log writer and
+/// backend commits as in the real loop, in an order that the test chooses.
+final class SimulatedMember {
+    let disk: SimDisk
+    let clock: ManualClock
+    let core: MemberCore
+    private let files: OpenFiles
+    private let writer: LogWriter
+    private var events: [MemberEvent] = []
+    private var logWork: [LogWork] = []
+    private var commit: CommitBatch?
+    private(set) var isReady = false
+    private(set) var failure: MemberError?
+    private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
+    private(set) var statistics: MemberStatistics?
+    private(set) var lines: [LogLine] = []
+
+    static func configuration() -> MemberConfiguration {
+        var configuration = MemberConfiguration()
+        configuration.dataDirectory = "data"
+        configuration.backendMapCapacity = 64 << 20
+        configuration.snapshotCount = 40
+        configuration.snapshotCatchUpEntries = 10
+        configuration.maxWALs = 2
+        configuration.maxSnapshots = 2
+        return configuration
+    }
+
+    init(
+        on disk: SimDisk, clock: ManualClock, seed: UInt64 = 1,
+        configuration: MemberConfiguration = SimulatedMember.configuration()
+    ) throws(MemberError) {
+        self.disk = disk
+        self.clock = clock
+        var opener = MemberOpener(configuration, disk: disk, clock: clock, seed: seed)
+        let opened = try opener.open()
+        files = opened.1
+        core = MemberCore(
+            opened.0, configuration: configuration, now: clock.now(), unixMilliseconds: clock.unixMilliseconds())
+        writer = files.makeWriter(configuration, clock: clock)
+    }
+
+    func post(_ requests: [ClientRequest]) { events.append(.requests(requests, sink: 0)) }
+
+    func askForStatistics() { events.append(.statistics { _ in }) }
+
+    /// One turn of the core; what it asks of the other threads waits until `writeLog` and `writeBackend`.
+    func turn() {
+        var effects = core.turn(&events, now: clock.now())
+        logWork.append(contentsOf: effects.log)
+        if let batch = effects.commit.take() { commit = batch }
+        if effects.becameReady { isReady = true }
+        if let error = effects.failure { failure = failure ?? error }
+        for (_, batch) in effects.responses {
+            for response in batch.responses {
+                responses[response.ticket] =
+                    response.error.map { .failure($0) } ?? .success(Array(batch.bytes[response.range]))
+            }
+        }
+        lines.append(contentsOf: effects.lines)
+    }
+
+    /// The log's thread does what waits for it.
+    func writeLog() {
+        guard !logWork.isEmpty else { return }
+        let batch = logWork
+        logWork.removeAll()
+        do throws(MemberError) {
+            try writer.perform(batch, completed: { events.append(.logged($0)) }, cut: {})
+        } catch {
+            events.append(.failed(error))
+        }
+    }
+
+    /// The backend's thread does what waits for it.
+    func writeBackend() {
+        guard let batch = commit.take() else { return }
+        do {
+            let result = try batch.write(to: files.backend)
+            events.append(.committed(BackendCompletion(result: result, seconds: 0)))
+        } catch {
+            events.append(.failed(MemberError(.disk, "\(error)")))
+        }
+    }
+
+    /// Lets time pass in ticks, everything done at once, until `condition` holds.
+    /// - Returns: whether it came to hold within `limit`.
+    func run(upTo limit: Duration = .seconds(30), until condition: (SimulatedMember) -> Bool) -> Bool {
+        let end = clock.now() + limit
+        while !condition(self) {
+            turn()
+            writeLog()
+            writeBackend()
+            if failure != nil || clock.now() >= end { return condition(self) }
+            clock.advance(.milliseconds(10))
+        }
+        return true
+    }
+
+    func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {
+        responses.removeValue(forKey: ticket)
+    }
+}

@@ -19,7 +19,7 @@ final class LinuxFile: DiskFile {
     }
 
     deinit {
-        if uses.load(ordering: .acquiring) & LinuxFile.closedMark == 0 { Glibc.close(descriptor) }
+        if uses.load(ordering: .acquiring) & LinuxFile.closedMark == 0 { unlockAndClose() }
     }
 
     private func use<R>(_ operation: String, _ body: (Int32) throws(DiskError) -> R) throws(DiskError) -> R {
@@ -36,7 +36,14 @@ final class LinuxFile: DiskFile {
         let (won, _) = uses.compareExchange(
             expected: LinuxFile.closedMark, desired: LinuxFile.closedMark * 2 + LinuxFile.closedMark,
             ordering: .acquiringAndReleasing)
-        if won { Glibc.close(descriptor) }
+        if won { unlockAndClose() }
+    }
+
+    /// A mapping keeps the open file description alive, and with it the lock that `flock` gave to it; so the lock is
+    /// taken back by hand.
+    private func unlockAndClose() {
+        _ = flock(descriptor, LOCK_UN)
+        Glibc.close(descriptor)
     }
 
     func size() throws(DiskError) -> Int64 {

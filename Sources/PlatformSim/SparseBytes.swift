@@ -46,8 +46,9 @@ struct SparseBytes: Sendable, Equatable {
             let piece = source.prefix(n)
             while pages.count <= index { pages.append([]) }
             if pages[index].isEmpty {
-                // Zeros stay unwritten: a 64 MB segment that is copied in from outside costs its data only.
-                if piece.contains(where: { $0 != 0 }) {
+                // Zeros stay unwritten: a 64 MB segment that is copied in from outside costs its data only. Small
+                // writes are not looked through, which takes longer than they do.
+                if bytes.count <= 1 << 16 || piece.contains(where: { $0 != 0 }) {
                     pages[index] = [UInt8](repeating: 0, count: SparseBytes.pageSize)
                     pages[index].replaceSubrange(start..<(start + n), with: piece)
                 }

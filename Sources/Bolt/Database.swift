@@ -26,6 +26,18 @@ public final class Database: Sendable {
         var isClosed = false
         /// Why no write transaction may begin any more.
         var failure: String?
+
+        /// Notes a reader of the current version.
+        mutating func addReader() throws(BoltError) -> Meta {
+            guard !isClosed else { throw .closed }
+            // The current version is the newest, so its readers are the last entry.
+            if let last = readers.last, last.transactionID == meta.transactionID {
+                readers[readers.count - 1].count += 1
+            } else {
+                readers.append((meta.transactionID, 1))
+            }
+            return meta
+        }
     }
 
     init(file: any DiskFile, source: PageSource, options: Options, meta: Meta, space: WriterSpace) {
@@ -43,18 +55,19 @@ public final class Database: Sendable {
     /// Begins to read the last committed version.
     /// - Throws: `.closed`.
     public func beginRead() throws(BoltError) -> ReadTransaction {
-        let meta = try state.withLock { (state) throws(BoltError) -> Meta in
-            guard !state.isClosed else { throw .closed }
-            let id = state.meta.transactionID
-            // The current version is the newest, so its readers are the last entry.
-            if let last = state.readers.last, last.transactionID == id {
-                state.readers[state.readers.count - 1].count += 1
-            } else {
-                state.readers.append((id, 1))
-            }
-            return state.meta
-        }
+        let meta = try state.withLock { (state) throws(BoltError) in try state.addReader() }
         return ReadTransaction(database: self, version: Version(source: source, meta: meta))
+    }
+
+    /// Begins to read, and tells which pages are free in the same version.
+    /// - Throws: `.writerActive`, `.closed`.
+    func beginReadWithFreePages() throws(BoltError) -> (ReadTransaction, FreePages) {
+        let (meta, free) = try state.withLock { (state) throws(BoltError) -> (Meta, FreePages) in
+            guard !state.isClosed else { throw .closed }
+            guard let free = state.space?.free else { throw .writerActive }
+            return (try state.addReader(), free)
+        }
+        return (ReadTransaction(database: self, version: Version(source: source, meta: meta)), free)
     }
 
     func endRead(_ transactionID: UInt64) {

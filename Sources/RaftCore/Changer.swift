@@ -34,6 +34,9 @@ package struct Changer: Sendable {
     /// The end of the log, where the probing of new members starts.
     package var lastIndex: LogIndex
 
+    /// For `Fault.changeManyVotersAtOnce` alone.
+    var allowsManyVoters = false
+
     package init(tracker: Tracker, lastIndex: LogIndex) {
         self.tracker = tracker
         self.lastIndex = lastIndex
@@ -41,7 +44,9 @@ package struct Changer: Sendable {
 
     func apply(_ change: ConfChangeV2) throws(ConfChangeError) -> Outcome {
         if change.leavesJoint { return try leaveJoint() }
-        if change.entersJoint { return try enterJoint(autoLeave: change.autoLeave, change.changes) }
+        if change.entersJoint && !allowsManyVoters {
+            return try enterJoint(autoLeave: change.autoLeave, change.changes)
+        }
         return try simple(change.changes)
     }
 
@@ -54,7 +59,7 @@ package struct Changer: Sendable {
         let after = configuration.voters.incoming
         let removed = before.ids.count { !after.contains($0) }
         let added = after.ids.count { !before.contains($0) }
-        if removed + added > 1 { throw .moreThanOneVoterChanged }
+        if removed + added > 1 && !allowsManyVoters { throw .moreThanOneVoterChanged }
         return try checked(configuration, progress)
     }
 

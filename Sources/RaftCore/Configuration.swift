@@ -45,6 +45,10 @@ public struct Config: Sendable {
     public var log: LogSink?
     /// Receives transitions; nil: none are built.
     public var trace: TraceSink?
+    #if DEBUG
+        /// A mistake to make, for the tests of the checkers.
+        package var fault: Fault?
+    #endif
 
     public init(id: MemberID, electionTicks: Int = 10, heartbeatTicks: Int = 1) {
         self.id = id
@@ -73,10 +77,10 @@ public enum ConfigError: Error, Hashable {
     case maxInflightMessages
     case maxInflightBytes
     case leaseWithoutCheckQuorum
-    /// The stored commit index lies outside the stored log.
-    case commitOutOfRange(commit: LogIndex, firstCommitted: LogIndex, lastIndex: LogIndex)
-    /// `applied` lies outside what is stored and committed.
-    case appliedOutOfRange(applied: LogIndex, firstApplied: LogIndex, committed: LogIndex)
+    /// The stored commit index lies behind the end of the stored log: entries are missing.
+    case commitOutOfRange(commit: LogIndex, lastIndex: LogIndex)
+    /// `applied` lies outside what is stored.
+    case appliedOutOfRange(applied: LogIndex, firstApplied: LogIndex, lastIndex: LogIndex)
     /// The stored membership breaks the rules of a configuration.
     case confState(ConfChangeError)
     /// `bootstrap(_:)` on a log that is not empty.
@@ -93,10 +97,10 @@ extension ConfigError: CustomStringConvertible {
         case .maxInflightMessages: "max inflight messages must be greater than 0"
         case .maxInflightBytes: "max inflight bytes must be >= max message size"
         case .leaseWithoutCheckQuorum: "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased"
-        case .commitOutOfRange(let commit, let first, let last):
-            "stored commit \(commit) is out of range [\(first), \(last)]"
-        case .appliedOutOfRange(let applied, let first, let committed):
-            "applied \(applied) is out of range [\(first), \(committed)]"
+        case .commitOutOfRange(let commit, let last):
+            "stored commit \(commit) is beyond the last stored entry \(last)"
+        case .appliedOutOfRange(let applied, let first, let last):
+            "applied \(applied) is out of range [\(first), \(last)]"
         case .confState(let error): "stored membership: \(error)"
         case .notEmpty(let last): "cannot bootstrap a log that has entries up to \(last)"
         }

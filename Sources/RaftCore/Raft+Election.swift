@@ -76,7 +76,9 @@ extension Raft {
         let canVote =
             vote == m.from || (vote == .none && leader == .none) || (m.type == .preVote && m.term > term)
         let last = log.last
-        let granted = canVote && log.isUpToDate(EntryID(term: m.logTerm, index: m.index))
+        let granted =
+            (canVote || has(.voteTwice))
+            && (log.isUpToDate(EntryID(term: m.logTerm, index: m.index)) || has(.voteForStaleLog))
         info(
             "\(id) [logterm: \(last.term), index: \(last.index), vote: \(vote)] \(granted ? "cast" : "rejected") \(m.type.name) \(granted ? "for" : "from") \(m.from) [logterm: \(m.logTerm), index: \(m.index)] at term \(term)"
         )

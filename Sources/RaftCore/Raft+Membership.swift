@@ -3,7 +3,7 @@ public import Base
 extension Raft {
     /// Why a configuration change may not be proposed now; nil if it may.
     func refusal(of change: ConfChangeV2) -> String? {
-        if pendingConfIndex > log.applied {
+        if pendingConfIndex > log.applied && !has(.manyPendingConfChanges) {
             return "possible unapplied conf change at index \(pendingConfIndex) (applied to \(log.applied))"
         }
         let joint = tracker.configuration.voters.isJoint
@@ -15,7 +15,8 @@ extension Raft {
 
     /// Puts a committed configuration change into force.
     mutating func apply(_ change: ConfChangeV2) throws(ConfChangeError) -> ConfState {
-        let changer = Changer(tracker: tracker, lastIndex: log.lastIndex)
+        var changer = Changer(tracker: tracker, lastIndex: log.lastIndex)
+        if has(.changeManyVotersAtOnce) { changer.allowsManyVoters = true }
         return switchConfiguration(try changer.apply(change))
     }
 

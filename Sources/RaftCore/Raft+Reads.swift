@@ -6,7 +6,11 @@ extension Raft {
 
     /// Takes a read request at the leader.
     mutating func readIndex(_ request: ReadOnly.Request) {
-        if hasCommittedInTerm { confirmLeadership(for: request) } else { pendingReads.append(request) }
+        if hasCommittedInTerm || has(.readBeforeTermCommit) {
+            confirmLeadership(for: request)
+        } else {
+            pendingReads.append(request)
+        }
     }
 
     /// Requests that waited for the first commit of the term go on.
@@ -25,7 +29,7 @@ extension Raft {
         request.index = log.committed
         // Nobody could have elected another leader without a node that is the only voter.
         let decidesAlone = tracker.isSingleton && tracker.configuration.voters.contains(id)
-        if decidesAlone || config.readOnly == .leaseBased { return answer(request) }
+        if decidesAlone || config.readOnly == .leaseBased || has(.readWithoutQuorum) { return answer(request) }
         readOnly.add(request)
         readOnly.acknowledge(id, counter: readOnly.counter)
         broadcastHeartbeat()

@@ -170,7 +170,8 @@ extension Raft {
         let context = readOnly.isEmpty ? [] : ReadOnly.context(readOnly.counter)
         for p in 0..<tracker.progress.count where tracker.progress.ids[p] != id {
             // Not beyond what the peer is known to have: its tail may still be another leader's.
-            let commit = min(tracker.progress[at: p].match, log.committed)
+            let match = has(.heartbeatCommitUnclamped) ? log.committed : tracker.progress[at: p].match
+            let commit = min(match, log.committed)
             tracker.progress[at: p].sentCommit = commit
             send(Message(type: .heartbeat, to: tracker.progress.ids[p], commit: commit, context: context))
         }
@@ -238,11 +239,19 @@ extension Raft {
         confirmReads(m)
     }
 
+    private var committedIndex: LogIndex {
+        if has(.ignoreOutgoingVoters) {
+            return tracker.configuration.voters.incoming.committedIndex { tracker.progress[$0]?.match }
+        }
+        return tracker.committedIndex()
+    }
+
     /// Commits what a quorum has, if it is of this term: an older entry is committed only by one of this term behind it
     /// (Raft thesis, figure 3.7).
     mutating func maybeCommit() -> Bool {
-        let index = tracker.committedIndex()
-        guard index > log.committed, index <= log.lastIndex, log.term(at: index) == term else { return false }
+        let index = committedIndex
+        guard index > log.committed, index <= log.lastIndex, log.term(at: index) == term || has(.commitOlderTerm)
+        else { return false }
         log.commit(to: index)
         trace(.committed(index))
         return true
@@ -280,9 +289,14 @@ extension Raft {
 extension Raft {
     mutating func handleAppend(_ m: Message) throws(StepError) {
         if m.index < log.committed { return acknowledgeAppend(log.committed, to: m.from) }
-        guard log.matches(EntryID(term: m.logTerm, index: m.index)) else { return rejectAppend(m) }
+        let matches = log.matches(EntryID(term: m.logTerm, index: m.index))
+        guard matches || (has(.skipPreviousCheck) && m.index <= log.lastIndex) else { return rejectAppend(m) }
         let last = m.index + m.entries.count
-        if let conflict = m.entries.firstIndex(where: { !log.matches(EntryID(term: $0.term, index: $0.index)) }) {
+        let conflict = m.entries.firstIndex { entry in
+            if has(.keepConflicts) { return entry.index > log.lastIndex }
+            return !log.matches(EntryID(term: entry.term, index: entry.index))
+        }
+        if let conflict {
             let entry = m.entries[conflict]
             if entry.index <= log.committed {
                 throw .conflictWithCommitted(index: entry.index, committed: log.committed)
@@ -294,7 +308,7 @@ extension Raft {
             }
             append(m.entries[conflict...])
         }
-        commit(to: min(m.commit, last))
+        commit(to: min(m.commit, has(.commitUnconfirmed) ? log.lastIndex : last))
         acknowledgeAppend(last, to: m.from)
     }
 

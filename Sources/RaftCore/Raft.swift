@@ -83,19 +83,21 @@ struct Raft<S: Storage>: Sendable {
             throw .confState(error)
         }
         if !hardState.isEmpty {
-            guard hardState.commit >= log.committed && hardState.commit <= log.lastIndex else {
-                throw .commitOutOfRange(
-                    commit: hardState.commit, firstCommitted: log.committed, lastIndex: log.lastIndex)
+            guard hardState.commit <= log.lastIndex else {
+                throw .commitOutOfRange(commit: hardState.commit, lastIndex: log.lastIndex)
             }
+            // It may lag behind the snapshot: a commit index alone need not be durable.
             log.commit(to: hardState.commit)
             term = hardState.term
             vote = hardState.vote
         }
         if config.applied > .zero {
-            guard config.applied >= log.applied && config.applied <= log.committed else {
+            guard config.applied >= log.applied && config.applied <= log.lastIndex else {
                 throw .appliedOutOfRange(
-                    applied: config.applied, firstApplied: log.applied, committed: log.committed)
+                    applied: config.applied, firstApplied: log.applied, lastIndex: log.lastIndex)
             }
+            // What was applied was committed.
+            log.commit(to: config.applied)
             log.startApplied(at: config.applied)
         }
         becomeFollower(term, leader: .none)
@@ -133,11 +135,18 @@ struct Raft<S: Storage>: Sendable {
         message.from = id
         precondition(message.term != .zero, "term should be set when sending \(message.type.name)")
         trace(.sent(message))
+        let isVote = message.type == .voteResponse
+        if message.to != id && (isVote ? has(.voteBeforeDurable) : has(.acknowledgeBeforeDurable)) {
+            return messages.append(message)
+        }
         afterAppend.append(message)
     }
 
     /// Acknowledges, to the leader or to itself, the log up to `index`.
     mutating func acknowledgeAppend(_ index: LogIndex, to: MemberID) {
+        if to == id && has(.countOwnUndurable), let own = tracker.progress.position(id) {
+            _ = tracker.progress[at: own].acknowledge(index)
+        }
         if to == id && config.trace == nil {
             afterAppend.appendSelf(id: id, term: term, index: index)
         } else {
@@ -191,7 +200,7 @@ struct Raft<S: Storage>: Sendable {
 
     mutating func becomeCandidate() {
         precondition(role != .leader, "invalid transition [leader -> candidate]")
-        reset(term.next())
+        reset(has(.reuseTerm) && term > .zero ? term : term.next())
         vote = id
         role = .candidate
         info("\(id) became candidate at term \(term)")

@@ -98,8 +98,10 @@ public struct RawNode<S: Storage>: Sendable {
     /// - Throws: why it was refused. The node is unharmed; log it and drop the message.
     public mutating func step(_ message: Message) throws(StepError) {
         if message.type.isLocal { throw .localMessage(message.type) }
-        // Nobody else may speak for this node or its storage.
-        if message.from.isLocalThread || (message.from == raft.id && message.type != .propose) {
+        // Nobody else may speak for this node or its storage. A request to transfer names the target as its sender.
+        if message.from.isLocalThread
+            || (message.from == raft.id && message.type != .propose && message.type != .transferLeader)
+        {
             throw .malformed(message.type, from: message.from, .address)
         }
         if message.type.isResponse && !raft.tracker.progress.contains(message.from) {
@@ -309,7 +311,7 @@ public struct RawNode<S: Storage>: Sendable {
                 }
             }
         }
-        if receipt.term == raft.term {
+        if receipt.term == raft.term || raft.has(.stableAcrossTerms) {
             if let last = receipt.last { raft.stable(last) }
         } else if receipt.last != nil {
             raft.info(

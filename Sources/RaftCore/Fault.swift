@@ -40,6 +40,14 @@ package enum Fault: String, Sendable, CaseIterable {
 }
 
 extension Raft {
+    @inline(__always) var hasFault: Bool {
+        #if DEBUG
+            config.fault != nil
+        #else
+            false
+        #endif
+    }
+
     @inline(__always) func has(_ fault: Fault) -> Bool {
         #if DEBUG
             config.fault == fault

@@ -278,6 +278,8 @@ struct Raft<S: Storage>: Sendable {
 
     /// The part that costs no more than a few comparisons.
     func checkInvariants() {
+        // A node with a fault is to be caught from outside.
+        if hasFault { return }
         precondition(role != .leader || leader == id)
         precondition(role != .candidate || vote == id)
         log.checkInvariants()

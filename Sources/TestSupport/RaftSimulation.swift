@@ -12,6 +12,7 @@ public struct RaftSimulation {
         /// All nodes; those that are not voters at first may be added, up to 7.
         public var nodes: Int
         public var asyncStorageWrites: Bool
+        public var electionTicks: Int
         public var preVote: Bool
         public var checkQuorum: Bool
         public var maxSizePerMessage: UInt64
@@ -26,6 +27,7 @@ public struct RaftSimulation {
             voters = 1 + random.next(below: 5)
             nodes = min(7, voters + random.next(below: 3))
             asyncStorageWrites = random.chance(2, in: 3)
+            electionTicks = 3 + random.next(below: 8)
             preVote = random.chance(1, in: 2)
             checkQuorum = random.chance(1, in: 2)
             maxSizePerMessage = [0, 64, 1 << 20, noLimit][random.next(below: 4)]
@@ -97,7 +99,7 @@ public struct RaftSimulation {
 
     /// A node that starts from what is on its disk.
     private mutating func start(_ id: MemberID, _ storage: MemoryStorage) throws(RaftViolation) -> Node {
-        var config = Config(id: id, electionTicks: 10, heartbeatTicks: 2)
+        var config = Config(id: id, electionTicks: options.electionTicks, heartbeatTicks: 2)
         config.asyncStorageWrites = options.asyncStorageWrites
         config.preVote = options.preVote
         config.checkQuorum = options.checkQuorum

@@ -4,7 +4,7 @@ import Testing
 
 #if DEBUG
     /// Every mistake of the list must break a rule that `RaftChecker` watches, within a bounded number of seeds.
-    @Suite("Faults") struct FaultTests {
+    @Suite("Faults", .serialized) struct FaultTests {
         /// The rule that `fault` breaks first, and the seed; nil if none of `seeds` shows it.
         static func catchFault(_ fault: Fault, seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
             for seed in seeds {
@@ -22,6 +22,7 @@ import Testing
         }
 
         @Test(arguments: Fault.allCases) func isCaught(fault: Fault) {
+            print("fault \(fault.rawValue)")
             let caught = Self.catchFault(fault, seeds: 0..<300)
             #expect(caught != nil, "\(fault) goes unnoticed")
             if let caught { print("fault \(fault.rawValue): seed \(caught.seed): \(caught.violation)") }

@@ -73,6 +73,9 @@ var targets: [Target] = [
         name: "martlet-bench", dependencies: ["EtcdProto", "HTTP2", nioCore, nioPosix, arguments],
         swiftSettings: strict),
     layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore"]),
+    .executableTarget(
+        name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",
+        exclude: ["count.c", "allocations"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),

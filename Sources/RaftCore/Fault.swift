@@ -19,8 +19,6 @@ package enum Fault: String, Sendable, CaseIterable {
     case skipPreviousCheck
     /// Keeps conflicting entries and appends behind them.
     case keepConflicts
-    /// Commits what the leader has committed, beyond what its message has confirmed.
-    case commitUnconfirmed
     /// Tells a follower in a heartbeat of commits beyond what it is known to have.
     case heartbeatCommitUnclamped
     /// Counts only the incoming half of a joint configuration.
@@ -33,8 +31,6 @@ package enum Fault: String, Sendable, CaseIterable {
     case readWithoutQuorum
     /// Answers reads before anything of the leader's term is committed.
     case readBeforeTermCommit
-    /// Lets a durability report of an older term count for entries that have been replaced.
-    case stableAcrossTerms
     /// Sends a candidate's request at the term it had before.
     case reuseTerm
 }

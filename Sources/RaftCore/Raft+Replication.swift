@@ -243,6 +243,11 @@ extension Raft {
         if has(.ignoreOutgoingVoters) {
             return tracker.configuration.voters.incoming.committedIndex { tracker.progress[$0]?.match }
         }
+        if has(.countOwnUndurable) {
+            return tracker.configuration.voters.committedIndex {
+                $0 == id ? log.lastIndex : tracker.progress[$0]?.match
+            }
+        }
         return tracker.committedIndex()
     }
 
@@ -308,7 +313,7 @@ extension Raft {
             }
             append(m.entries[conflict...])
         }
-        commit(to: min(m.commit, has(.commitUnconfirmed) ? log.lastIndex : last))
+        commit(to: min(m.commit, last))
         acknowledgeAppend(last, to: m.from)
     }
 

@@ -144,9 +144,6 @@ struct Raft<S: Storage>: Sendable {
 
     /// Acknowledges, to the leader or to itself, the log up to `index`.
     mutating func acknowledgeAppend(_ index: LogIndex, to: MemberID) {
-        if to == id && has(.countOwnUndurable), let own = tracker.progress.position(id) {
-            _ = tracker.progress[at: own].acknowledge(index)
-        }
         if to == id && config.trace == nil {
             afterAppend.appendSelf(id: id, term: term, index: index)
         } else {

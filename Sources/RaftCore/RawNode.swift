@@ -22,6 +22,7 @@ public struct RawNode<S: Storage>: Sendable {
     private var raft: Raft<S>
 
     /// Makes a node that goes on from what the storage holds; an empty one joins when a leader adds it.
+    @_specialize(where S == MemoryStorage)
     public init(_ config: Config, storage: S) throws(ConfigError) {
         raft = try Raft(config, storage: storage)
         previousSoftState = raft.softState
@@ -39,18 +40,21 @@ public struct RawNode<S: Storage>: Sendable {
     // MARK: Events
 
     /// One unit of time has passed.
+    @_specialize(where S == MemoryStorage)
     public mutating func tick() {
         raft.tick()
         raft.checkInvariants()
     }
 
     /// Starts an election now. Does nothing on a leader, a learner or a removed node.
+    @_specialize(where S == MemoryStorage)
     public mutating func campaign() {
         raft.hup(raft.config.preVote ? .preElection : .election)
         raft.checkInvariants()
     }
 
     /// Proposes an entry with this data. A follower forwards it to the leader, and never learns what becomes of it.
+    @_specialize(where S == MemoryStorage)
     public mutating func propose(_ data: [UInt8]) throws(ProposalError) {
         defer { raft.checkInvariants() }
         if raft.role == .leader { return try raft.propose(data) }
@@ -72,6 +76,7 @@ public struct RawNode<S: Storage>: Sendable {
         try propose(entries: [change.entry])
     }
 
+    @_specialize(where S == MemoryStorage)
     private mutating func propose(entries: [Entry]) throws(ProposalError) {
         defer { raft.checkInvariants() }
         if entries.isEmpty { throw .empty }
@@ -89,6 +94,7 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Puts a committed configuration change into force, in the order of the log.
+    @_specialize(where S == MemoryStorage)
     public mutating func applyConfChange(_ change: ConfChangeV2) throws(ConfChangeError) -> ConfState {
         defer { raft.checkInvariants() }
         return try raft.apply(change)
@@ -96,6 +102,7 @@ public struct RawNode<S: Storage>: Sendable {
 
     /// Takes a message from a peer.
     /// - Throws: why it was refused. The node is unharmed; log it and drop the message.
+    @_specialize(where S == MemoryStorage)
     public mutating func step(_ message: Message) throws(StepError) {
         if message.type.isLocal { throw .localMessage(message.type) }
         // Nobody else may speak for this node or its storage. A request to transfer names the target as its sender.
@@ -113,6 +120,7 @@ public struct RawNode<S: Storage>: Sendable {
 
     /// Takes a response that this node's own storage work carried: the form that etcd's storage threads use instead of
     /// `appended(_:)` and `applied(_:)`. The two forms do not mix on one node.
+    @_specialize(where S == MemoryStorage)
     public mutating func stepLocal(_ message: Message) throws(StepError) {
         guard message.to == raft.id, message.from == raft.id || message.from.isLocalThread else {
             throw .malformed(message.type, from: message.from, .address)
@@ -126,6 +134,7 @@ public struct RawNode<S: Storage>: Sendable {
 
     /// Asks for an index at which a linearizable read may be served. The answer comes as a `ReadState` with the same
     /// context, or never: if the leader is unknown, changes, or the message is lost, ask again.
+    @_specialize(where S == MemoryStorage)
     public mutating func readIndex(context: [UInt8]) {
         let entry = Entry(term: .zero, index: .zero, data: context)
         switch raft.role {
@@ -142,6 +151,7 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Asks the leader to hand leadership to a voter. It succeeds within an election timeout or is given up.
+    @_specialize(where S == MemoryStorage)
     public mutating func transferLeadership(to target: MemberID) {
         switch raft.role {
         case .leader: raft.transferLeadership(to: target)
@@ -157,24 +167,28 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Makes a follower forget its leader, so that it supports another's election at once.
+    @_specialize(where S == MemoryStorage)
     public mutating func forgetLeader() {
         raft.forgetLeader()
         raft.checkInvariants()
     }
 
     /// The last messages to a peer did not arrive.
+    @_specialize(where S == MemoryStorage)
     public mutating func reportUnreachable(_ peer: MemberID) {
         raft.reportUnreachable(peer)
         raft.checkInvariants()
     }
 
     /// A snapshot has reached a peer, or has not. Until this or an acknowledgement the peer gets no appends.
+    @_specialize(where S == MemoryStorage)
     public mutating func reportSnapshot(to peer: MemberID, failed: Bool) {
         raft.reportSnapshot(peer, failed: failed)
         raft.checkInvariants()
     }
 
     /// Starts the log of a new cluster: every first member calls this with the same list on an empty storage.
+    @_specialize(where S == MemoryStorage)
     public mutating func bootstrap(_ peers: [Peer]) throws(ConfigError) {
         defer { raft.checkInvariants() }
         try raft.bootstrap(peers)
@@ -188,6 +202,10 @@ public struct RawNode<S: Storage>: Sendable {
 
     /// Whether there is anything to do for this node. O(1).
     public var hasReady: Bool {
+        @_specialize(where S == MemoryStorage) get { hasWork }
+    }
+
+    private var hasWork: Bool {
         if raft.softState != previousSoftState { return true }
         let hardState = raft.hardState
         if hardState != previousHardState && !hardState.isEmpty { return true }
@@ -197,6 +215,7 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Takes all that is to be done. In synchronous mode it must come back with `advance(_:)` before the next is taken.
+    @_specialize(where S == MemoryStorage)
     public mutating func ready() -> Ready {
         var ready = Ready()
         ready.entries = raft.log.unstable.entriesToWrite()
@@ -275,6 +294,7 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// All that a `Ready` said is done. Only in synchronous mode.
+    @_specialize(where S == MemoryStorage)
     public mutating func advance(_ ready: Ready) {
         precondition(!raft.config.asyncStorageWrites, "Advance must not be called when using AsyncStorageWrites")
         precondition(ready.sequence == readySequence && advanced < readySequence, "not the outstanding Ready")
@@ -293,6 +313,7 @@ public struct RawNode<S: Storage>: Sendable {
 
     /// An `AppendWork` is done: it is in the storage, durable if it had to be, and its responses are on their way.
     /// Works must be reported in their order, each once.
+    @_specialize(where S == MemoryStorage)
     public mutating func appended(_ receipt: AppendReceipt) {
         precondition(receipt.sequence == appendsDone + 1, "append work \(appendsDone + 1) was never acknowledged")
         appendsDone = receipt.sequence
@@ -311,7 +332,7 @@ public struct RawNode<S: Storage>: Sendable {
                 }
             }
         }
-        if receipt.term == raft.term || raft.has(.stableAcrossTerms) {
+        if receipt.term == raft.term {
             if let last = receipt.last { raft.stable(last) }
         } else if receipt.last != nil {
             raft.info(
@@ -323,6 +344,7 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// An `ApplyWork` is done. Works must be reported in their order, each once.
+    @_specialize(where S == MemoryStorage)
     public mutating func applied(_ receipt: ApplyReceipt) {
         precondition(receipt.sequence == appliesDone + 1, "apply work \(appliesDone + 1) was never acknowledged")
         appliesDone = receipt.sequence

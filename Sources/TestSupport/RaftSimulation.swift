@@ -19,6 +19,7 @@ public struct RaftSimulation {
         public var maxInflight: Int
         public var maxCommittedSize: UInt64
         public var changesMembers: Bool
+        public var stepDownOnRemoval: Bool
         package var fault: Fault?
 
         public init(seed: UInt64) {
@@ -34,6 +35,7 @@ public struct RaftSimulation {
             maxInflight = [1, 2, 4, 256][random.next(below: 4)]
             maxCommittedSize = [0, 40, 1 << 20][random.next(below: 3)]
             changesMembers = random.chance(2, in: 3)
+            stepDownOnRemoval = random.chance(1, in: 3)
         }
     }
 
@@ -106,7 +108,7 @@ public struct RaftSimulation {
         config.maxSizePerMessage = options.maxSizePerMessage
         config.maxInflightMessages = options.maxInflight
         config.maxCommittedSizePerReady = options.maxCommittedSize
-        config.stepDownOnRemoval = true
+        config.stepDownOnRemoval = options.stepDownOnRemoval
         config.seed = random.next()
         #if DEBUG
             config.fault = options.fault
@@ -141,15 +143,15 @@ public struct RaftSimulation {
         case 500..<660: try finishAppend(i)
         case 660..<740: try finishApply(i)
         case 740..<840: if nodes[i].isUp { nodes[i].raw.tick() }
-        case 840..<920: propose(i)
-        case 920..<940: if nodes[i].isUp { nodes[i].raw.readIndex(context: checker.requestRead()) }
-        case 940..<955: changeMembers(i)
-        case 955..<960: if nodes[i].isUp { nodes[i].raw.transferLeadership(to: anyID()) }
-        case 960..<968: try crash(i)
-        case 968..<976: partition()
-        case 976..<986: try compact(i)
-        case 986..<992: if nodes[i].isUp { nodes[i].raw.reportUnreachable(anyID()) }
-        case 992..<995: if nodes[i].isUp { nodes[i].raw.forgetLeader() }
+        case 840..<900: propose(i)
+        case 900..<920: read(i)
+        case 920..<935: changeMembers(i)
+        case 935..<940: if nodes[i].isUp { nodes[i].raw.transferLeadership(to: anyID()) }
+        case 940..<950: try crash(i)
+        case 950..<954: partition()
+        case 954..<964: try compact(i)
+        case 964..<969: if nodes[i].isUp { nodes[i].raw.reportUnreachable(anyID()) }
+        case 969..<972: if nodes[i].isUp { nodes[i].raw.forgetLeader() }
         default: for j in nodes.indices where nodes[j].isUp { nodes[j].raw.tick() }
         }
         for j in nodes.indices where nodes[j].isUp && (isCalm || random.chance(4, in: 5)) { try work(j) }
@@ -330,7 +332,19 @@ public struct RaftSimulation {
 
     // MARK: Requests
 
-    private mutating func propose(_ i: Int) {
+    /// Mostly one that believes to lead, be it cut off; otherwise the given one.
+    private mutating func leaderMostly(_ any: Int) -> Int {
+        let leaders = nodes.indices.filter { nodes[$0].isUp && nodes[$0].raw.isLeader }
+        return leaders.isEmpty || random.chance(1, in: 8) ? any : leaders[random.next(below: leaders.count)]
+    }
+
+    private mutating func read(_ any: Int) {
+        let i = leaderMostly(any)
+        if nodes[i].isUp { nodes[i].raw.readIndex(context: checker.requestRead()) }
+    }
+
+    private mutating func propose(_ any: Int) {
+        let i = leaderMostly(any)
         guard nodes[i].isUp else { return }
         proposals += 1
         let size = 1 + random.next(below: 24)
@@ -381,6 +395,9 @@ public struct RaftSimulation {
             // What was proposed to a leader that fell has to be proposed again.
             if round % 100 == 99 { target = nil }
         }
+        // A leader that steps down as soon as it has applied its own removal may leave voters behind that do not know
+        // yet that they are voters, and then nobody campaigns.
+        if options.changesMembers && options.stepDownOnRemoval { return }
         let state = nodes.map { "\($0.raw.basicStatus) \($0.machine.index)" }.joined(separator: "\n")
         throw RaftViolation(rule: "a healed cluster makes progress", detail: "none in 600 rounds of ticks\n\(state)")
     }

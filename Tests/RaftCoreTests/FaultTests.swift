@@ -1,31 +1,53 @@
+import Foundation
 import RaftCore
 import TestSupport
 import Testing
 
 #if DEBUG
-    /// Every mistake of the list must break a rule that `RaftChecker` watches, within a bounded number of seeds.
-    @Suite("Faults", .serialized) struct FaultTests {
-        /// The rule that `fault` breaks first, and the seed; nil if none of `seeds` shows it.
-        static func catchFault(_ fault: Fault, seeds: Range<UInt64>) -> (seed: UInt64, violation: String)? {
-            for seed in seeds {
-                var options = RaftSimulation.Options(seed: seed)
-                options.fault = fault
-                do {
-                    var simulation = try RaftSimulation(options)
-                    try simulation.run(steps: 4000)
-                    try simulation.heal()
-                } catch {
-                    return (seed, "\(error)")
-                }
+    /// Every mistake of the list must break a rule that `RaftChecker` watches.
+    @Suite("Faults") struct FaultTests {
+        static let steps = 4000
+
+        /// What the checker says of a run with a mistake; nil if it sees nothing.
+        static func violation(_ fault: Fault?, seed: UInt64) -> RaftViolation? {
+            var options = RaftSimulation.Options(seed: seed)
+            options.fault = fault
+            do {
+                var simulation = try RaftSimulation(options)
+                try simulation.run(steps: steps)
+                try simulation.heal()
+                return nil
+            } catch {
+                return error
             }
-            return nil
         }
 
-        @Test(arguments: Fault.allCases) func isCaught(fault: Fault) {
-            print("fault \(fault.rawValue)")
-            let caught = Self.catchFault(fault, seeds: 0..<300)
-            #expect(caught != nil, "\(fault) goes unnoticed")
-            if let caught { print("fault \(fault.rawValue): seed \(caught.seed): \(caught.violation)") }
+        /// The first seed that shows each mistake, found by `search`. None of them shows anything without it.
+        static let seeds: [(fault: Fault, seed: UInt64)] = []
+
+        @Test(arguments: seeds) func isCaught(fault: Fault, seed: UInt64) throws {
+            let violation = try #require(Self.violation(fault, seed: seed), "\(fault) goes unnoticed with seed \(seed)")
+            print("fault \(fault.rawValue): \(violation)")
+            #expect(Self.violation(nil, seed: seed) == nil, "seed \(seed) fails without a fault")
+        }
+
+        @Test func allAreCovered() {
+            #expect(Self.seeds.map(\.fault) == Fault.allCases)
+        }
+
+        /// RAFT_FAULT_SEARCH=1: prints the table above anew, for when the simulation has changed.
+        @Test func search() {
+            guard ProcessInfo.processInfo.environment["RAFT_FAULT_SEARCH"] != nil else { return }
+            for fault in Fault.allCases {
+                let seed = (0..<150).first {
+                    Self.violation(fault, seed: $0) != nil && Self.violation(nil, seed: $0) == nil
+                }
+                let found = seed.flatMap { Self.violation(fault, seed: $0) }
+                print(
+                    "            (.\(fault.rawValue), \(seed.map(String.init) ?? "none")),  // \(found?.rule ?? "unnoticed")"
+                )
+                #expect(seed != nil, "\(fault) goes unnoticed")
+            }
         }
     }
 #endif

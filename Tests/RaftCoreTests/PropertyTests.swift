@@ -15,7 +15,7 @@ import Testing
 
     @Test(arguments: 0..<40) func randomClusters(seed: UInt64) throws {
         do {
-            _ = try Self.run(seed: seed, steps: 3000)
+            _ = try Self.run(seed: seed, steps: 2000)
         } catch {
             Issue.record("seed \(seed): \(error)")
         }

@@ -38,8 +38,17 @@ struct EntryQueue: Sendable {
         count += 1
     }
 
-    mutating func append(contentsOf entries: some Sequence<Entry>) {
-        for entry in entries { append(entry) }
+    mutating func append(contentsOf entries: ArraySlice<Entry>) {
+        var rest = entries
+        while let first = rest.first {
+            append(first)
+            rest = rest.dropFirst()
+            let last = chunks.count - 1
+            let part = rest.prefix(Self.chunkSize - chunks[last].count)
+            chunks[last].append(contentsOf: part)
+            count += part.count
+            rest = rest.dropFirst(part.count)
+        }
     }
 
     /// Drops the first `n`. O(n).

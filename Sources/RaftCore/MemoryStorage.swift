@@ -35,14 +35,14 @@ public struct MemoryStorage: Storage {
     /// Puts entries at the end; those that are already there from the first new index on are replaced, and those that
     /// are compacted are skipped.
     /// - Parameter entries: consecutive; a gap behind the last index is a bug of the caller and traps.
-    public mutating func append(_ entries: some Collection<Entry>) {
+    public mutating func append(_ entries: [Entry]) {
         guard let first = entries.first else { return }
         let skip = first.index > base.index ? 0 : base.index - first.index + 1
         if skip >= entries.count { return }
         let start = first.index + skip
         precondition(start <= lastIndex.next(), "missing log entries between \(lastIndex) and \(start)")
         log.truncate(to: start - base.index - 1)
-        log.append(contentsOf: entries.dropFirst(skip))
+        log.append(contentsOf: entries[skip...])
     }
 
     /// Drops the entries up to `index`, whose term stays known.

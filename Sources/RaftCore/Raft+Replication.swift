@@ -79,7 +79,7 @@ extension Raft {
         case .replaced: info("replace the unstable entries from index \(first.index)")
         case .truncated: info("truncate the unstable entries before index \(first.index)")
         }
-        for entry in entries { log.append(entry) }
+        log.append(contentsOf: entries)
         trace(.appended(previous: first.index.previous(), last: last.index, term: last.term))
     }
 }

@@ -127,6 +127,7 @@ struct RaftLog<S: Storage>: Sendable {
     }
 
     mutating func append(_ entry: Entry) { unstable.append(entry) }
+    mutating func append(contentsOf entries: ArraySlice<Entry>) { unstable.append(contentsOf: entries) }
 
     mutating func restore(_ snapshot: Snapshot) {
         committed = snapshot.metadata.index

@@ -235,8 +235,9 @@ public struct RawNode<S: Storage>: Sendable {
             ready.hardState = hardState
         }
         if raft.log.unstable.hasSnapshotToWrite { ready.snapshot = raft.log.unstable.snapshot }
+        let appliedSize = ready.committedEntries.encodedSize()
         if raft.config.asyncStorageWrites {
-            addWork(&ready)
+            addWork(&ready, appliedSize: appliedSize)
         } else {
             precondition(advanced == readySequence, "two accepted Ready structs without call to Advance")
             prepareAdvance(&ready)
@@ -244,8 +245,7 @@ public struct RawNode<S: Storage>: Sendable {
         raft.afterAppend.removeAll()
         raft.log.unstable.acceptInProgress()
         if let last = ready.committedEntries.last {
-            raft.log.acceptApplying(
-                to: last.index, size: ready.committedEntries.encodedSize(), allowUnstable: applyUnstable)
+            raft.log.acceptApplying(to: last.index, size: appliedSize, allowUnstable: applyUnstable)
         }
         readySequence += 1
         ready.sequence = readySequence
@@ -253,7 +253,7 @@ public struct RawNode<S: Storage>: Sendable {
         return ready
     }
 
-    private mutating func addWork(_ ready: inout Ready) {
+    private mutating func addWork(_ ready: inout Ready, appliedSize: UInt64) {
         if !ready.entries.isEmpty || ready.hardState != nil || ready.snapshot != nil || !raft.afterAppend.isEmpty {
             appendSequence += 1
             ready.append = AppendWork(
@@ -266,7 +266,7 @@ public struct RawNode<S: Storage>: Sendable {
             ready.apply = ApplyWork(
                 entries: ready.committedEntries,
                 receipt: ApplyReceipt(
-                    sequence: applySequence, index: last.index, size: ready.committedEntries.encodedSize(),
+                    sequence: applySequence, index: last.index, size: appliedSize,
                     payload: ready.committedEntries.payloadSize()))
         }
     }

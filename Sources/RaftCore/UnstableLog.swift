@@ -111,6 +111,7 @@ struct UnstableLog: Sendable {
     }
 
     mutating func append(_ entry: Entry) { entries.append(entry) }
+    mutating func append(contentsOf more: ArraySlice<Entry>) { entries.append(contentsOf: more) }
 
     func checkInvariants() {
         precondition(offset <= offsetInProgress && offsetInProgress <= end)

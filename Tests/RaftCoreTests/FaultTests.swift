@@ -23,7 +23,23 @@ import Testing
         }
 
         /// The first seed that shows each mistake, found by `search`. None of them shows anything without it.
-        static let seeds: [(fault: Fault, seed: UInt64)] = []
+        static let seeds: [(fault: Fault, seed: UInt64)] = [
+            (.commitOlderTerm, 0),
+            (.countOwnUndurable, 2),
+            (.acknowledgeBeforeDurable, 0),
+            (.voteBeforeDurable, 0),
+            (.voteTwice, 0),
+            (.voteForStaleLog, 16),
+            (.skipPreviousCheck, 58),
+            (.keepConflicts, 0),
+            (.heartbeatCommitUnclamped, 0),
+            (.ignoreOutgoingVoters, 5),
+            (.manyPendingConfChanges, 5),
+            (.changeManyVotersAtOnce, 88),
+            (.readWithoutQuorum, 81),
+            (.readBeforeTermCommit, 9),
+            (.reuseTerm, 0),
+        ]
 
         @Test(arguments: seeds) func isCaught(fault: Fault, seed: UInt64) throws {
             let violation = try #require(Self.violation(fault, seed: seed), "\(fault) goes unnoticed with seed \(seed)")

@@ -13,7 +13,7 @@ import Testing
         return simulation.checker.elections
     }
 
-    @Test(arguments: 0..<40) func randomClusters(seed: UInt64) throws {
+    @Test(arguments: 0..<20) func randomClusters(seed: UInt64) throws {
         do {
             _ = try Self.run(seed: seed, steps: 2000)
         } catch {

@@ -34,7 +34,7 @@ package struct Changer: Sendable {
     /// The end of the log, where the probing of new members starts.
     package var lastIndex: LogIndex
 
-    /// For `Fault.changeManyVotersAtOnce` alone.
+    /// For `SeededFault.changeManyVotersAtOnce` alone.
     var allowsManyVoters = false
 
     package init(tracker: Tracker, lastIndex: LogIndex) {

@@ -47,7 +47,7 @@ public struct Config: Sendable {
     public var trace: TraceSink?
     #if DEBUG
         /// A mistake to make, for the tests of the checkers.
-        package var fault: Fault?
+        package var fault: SeededFault?
     #endif
 
     public init(id: MemberID, electionTicks: Int = 10, heartbeatTicks: Int = 1) {

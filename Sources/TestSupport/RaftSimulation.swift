@@ -20,7 +20,7 @@ public struct RaftSimulation {
         public var maxCommittedSize: UInt64
         public var changesMembers: Bool
         public var stepDownOnRemoval: Bool
-        package var fault: Fault?
+        package var fault: SeededFault?
 
         public init(seed: UInt64) {
             var random = SeededGenerator(seed: seed)

@@ -9,7 +9,7 @@ import Testing
         static let steps = 4000
 
         /// What the checker says of a run with a mistake; nil if it sees nothing.
-        static func violation(_ fault: Fault?, seed: UInt64) -> RaftViolation? {
+        static func violation(_ fault: SeededFault?, seed: UInt64) -> RaftViolation? {
             var options = RaftSimulation.Options(seed: seed)
             options.fault = fault
             do {
@@ -23,7 +23,7 @@ import Testing
         }
 
         /// The first seed that shows each mistake, found by `search`. None of them shows anything without it.
-        static let seeds: [(fault: Fault, seed: UInt64)] = [
+        static let seeds: [(fault: SeededFault, seed: UInt64)] = [
             (.commitOlderTerm, 0),
             (.countOwnUndurable, 2),
             (.acknowledgeBeforeDurable, 0),
@@ -41,20 +41,20 @@ import Testing
             (.reuseTerm, 0),
         ]
 
-        @Test(arguments: seeds) func isCaught(fault: Fault, seed: UInt64) throws {
+        @Test(arguments: seeds) func isCaught(fault: SeededFault, seed: UInt64) throws {
             let violation = try #require(Self.violation(fault, seed: seed), "\(fault) goes unnoticed with seed \(seed)")
             print("fault \(fault.rawValue): \(violation)")
             #expect(Self.violation(nil, seed: seed) == nil, "seed \(seed) fails without a fault")
         }
 
         @Test func allAreCovered() {
-            #expect(Self.seeds.map(\.fault) == Fault.allCases)
+            #expect(Self.seeds.map(\.fault) == SeededFault.allCases)
         }
 
         /// RAFT_FAULT_SEARCH=1: prints the table above anew, for when the simulation has changed.
         @Test func search() {
             guard ProcessInfo.processInfo.environment["RAFT_FAULT_SEARCH"] != nil else { return }
-            for fault in Fault.allCases {
+            for fault in SeededFault.allCases {
                 let seed = (0..<150).first {
                     Self.violation(fault, seed: $0) != nil && Self.violation(nil, seed: $0) == nil
                 }

@@ -2,7 +2,7 @@
 ///
 /// Each is one that an implementation of Raft could plausibly make. In a release build `Raft.has(_:)` is the constant
 /// false and none of this exists.
-package enum Fault: String, Sendable, CaseIterable {
+package enum SeededFault: String, Sendable, CaseIterable {
     /// Commits an entry of an older term by counting copies (Raft thesis, figure 3.7).
     case commitOlderTerm
     /// Counts the leader's own copy before it is durable.
@@ -44,7 +44,7 @@ extension Raft {
         #endif
     }
 
-    @inline(__always) func has(_ fault: Fault) -> Bool {
+    @inline(__always) func has(_ fault: SeededFault) -> Bool {
         #if DEBUG
             config.fault == fault
         #else

@@ -88,13 +88,13 @@ var targets: [Target] = [
         "SnapshotStoreTests",
         ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "SnapshotStore", "EtcdProto"]),
     tests("BoltTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt"]),
-    tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto"]),
+    tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto", protobuf]),
     tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
     tests(
         "ApplyTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto",
+            "EtcdProto", protobuf,
         ]),
     tests(
         "MemberTests",

@@ -46,8 +46,8 @@ public final class ServerProcess: Sendable {
     private let child: ChildProcess
     private let logPath: String
 
-    /// The line that tools wait for, in every version.
-    static let readyLine = "ready to serve client requests"
+    /// The lines that tools wait for: the first in most versions, the second from 3.4 with its structured log.
+    static let readyLines = ["ready to serve client requests", "serving client traffic insecurely"]
 
     /// `127.0.0.1:port`, as etcdctl takes it.
     public var endpoint: String { "127.0.0.1:\(options.clientPort)" }
@@ -69,7 +69,7 @@ public final class ServerProcess: Sendable {
     public static func start(_ program: ServerProgram, _ options: Options) async throws -> ServerProcess {
         let server = try ServerProcess(program, options)
         let deadline = ContinuousClock.now + options.readyWithin
-        while !server.log.contains(readyLine) {
+        while !readyLines.contains(where: server.log.contains) {
             let ended = !server.isRunning
             if ended || ContinuousClock.now >= deadline {
                 if !ended { server.child.signal(.kill) }

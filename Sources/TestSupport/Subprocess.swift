@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Runs programs to their end.
 public enum Subprocess {
@@ -61,6 +62,8 @@ public final class ChildProcess: Sendable {
         public var signalled: Bool
     }
 
+    private static let spawning = Mutex(())
+
     private let process: Process
     public let pid: Int32
 
@@ -68,14 +71,16 @@ public final class ChildProcess: Sendable {
         _ program: String, _ arguments: [String], environment: [String: String] = [:], inputPath: String = "/dev/null",
         outputPath: String, errorPath: String
     ) throws {
-        process = Process()
+        let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: inputPath))
         process.standardOutput = try Self.sink(outputPath)
         process.standardError = errorPath == outputPath ? process.standardOutput : try Self.sink(errorPath)
-        try process.run()
+        // Foundation's spawning is not safe against itself on several threads.
+        try Self.spawning.withLock { _ in try process.run() }
+        self.process = process
         pid = process.processIdentifier
     }
 

@@ -47,6 +47,7 @@ struct EtcdCtlResult: Equatable, CustomStringConvertible {
             .replacing(/[0-9.]+ [kM]?B\b/, with: "SIZE")
             .replacing(/"ts":"[^"]*"/, with: "\"ts\":\"T\"")
             .replacing(/0x[0-9a-f]+/, with: "0xPOINTER")
+            .replacing(/client-[-0-9a-f]{36}/, with: "client-UUID")
             .replacing(/[0-9.]+(µs|ms|s)\b/, with: "T")
         if step.format == "table" {
             // The width of a column follows its widest cell.

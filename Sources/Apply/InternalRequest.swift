@@ -1,8 +1,8 @@
 internal import EtcdProto
 internal import MVCC
 
-/// The envelope of every command in the log, `InternalRaftRequest`: who waits for the answer, and where the request lies.
-/// Format: docs/formats/backend.md, "Raft entries".
+/// The envelope of every command in the log, `InternalRaftRequest`: who waits for the answer, and where the request
+/// lies. Format: docs/formats/backend.md, "Raft entries".
 struct InternalRequest {
     /// The members of the envelope that hold a request, by field number.
     enum Kind: Int {

@@ -42,7 +42,8 @@ extension Database {
         if let file = try openExisting(path, on: disk, options: options) { return file }
         let file = try onDisk { () throws(DiskError) in try disk.open(path + ".tmp.new", .create) }
         try lock(file)
-        // Whoever held this lock until now may have renamed the file, which is then the database: it must not be touched.
+        // Whoever held this lock until now may have renamed the file, which is then the database: it must not be
+        // touched.
         if let existing = try openExisting(path, on: disk, options: options) {
             try? file.close()
             return existing

@@ -2,7 +2,8 @@ extension Database {
     public struct Options: Sendable {
         /// Page size of a file that `open` creates: a power of two from 1024 to 65536. An existing file keeps its own.
         public var pageSize = 4096
-        /// Address space reserved for the file, in bytes: the file cannot grow beyond it while it is open. Costs no memory.
+        /// Address space reserved for the file, in bytes: the file cannot grow beyond it while it is open. Costs no
+        /// memory.
         public var mapCapacity = 64 << 30
         /// Opens an existing file for reading only.
         public var readOnly = false

@@ -90,8 +90,8 @@ public final class WritableBucket {
         return try withBytes(key) { (key) throws(BoltError) in try tree.delete(key) }
     }
 
-    /// Puts all items of a run. Items behind the bucket's last key are laid out in pages directly, which is the fast way
-    /// to append.
+    /// Puts all items of a run. Items behind the bucket's last key are laid out in pages directly, which is the fast
+    /// way to append.
     /// - Throws: `.unsorted`, before anything is changed, or the errors of `put`.
     public func putSorted(_ run: SortedRun) throws(BoltError) {
         try check()

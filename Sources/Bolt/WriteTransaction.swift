@@ -1,10 +1,10 @@
 internal import Platform
 
-/// The one transaction that changes the database. Used by one thread at a time; ends with `commit()` or `rollback()`, or
-/// is rolled back when the last reference is gone.
+/// The one transaction that changes the database. Used by one thread at a time; ends with `commit()` or `rollback()`,
+/// or is rolled back when the last reference is gone.
 ///
-/// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of some
-/// ten thousand operations. Reads here see the transaction's own changes.
+/// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of
+/// some ten thousand operations. Reads here see the transaction's own changes.
 public final class WriteTransaction {
     private let database: Database
     private let pages: WritePages

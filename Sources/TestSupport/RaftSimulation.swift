@@ -1,8 +1,8 @@
 internal import Base
 package import RaftCore
 
-/// A cluster on a network that loses, repeats, reorders and partitions, on disks that forget what was not synced, driven
-/// by chance from a seed. `RaftChecker` watches every step.
+/// A cluster on a network that loses, repeats, reorders and partitions, on disks that forget what was not synced,
+/// driven by chance from a seed. `RaftChecker` watches every step.
 public struct RaftSimulation {
     /// What varies from run to run, drawn from the seed.
     public struct Options: Sendable {

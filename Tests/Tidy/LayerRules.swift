@@ -24,7 +24,7 @@ enum LayerRules {
         "Apply": ["Base", "RaftCore", "RaftProto", "MVCC", "Membership", "EtcdProto"],
         "Member": [
             "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto", "Logging", "Synchronization",
+            "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
         ],
         "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([

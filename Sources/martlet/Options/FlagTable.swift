@@ -78,7 +78,7 @@ package enum FlagTable {
                 "Set SO_REUSEPORT on listeners."),
             .bool(
                 "socket-reuse-address", "false", \.socketReuseAddress, fileKey: "socket-options.reuse-address",
-                "Set SO_REUSEADDR on listeners."),
+                "Set SO_REUSEADDR on listeners; always on, as Go sets it too."),
             .notYet(.bool, "enable-grpc-gateway", "true", "Serve the JSON gateway below /v3/."),
             .notYet(.duration, "raft-read-timeout", "5s", fileKey: "", "Read timeout of peer connections."),
             .notYet(.duration, "raft-write-timeout", "5s", fileKey: "", "Write timeout of peer connections."),

@@ -57,6 +57,17 @@ import Testing
                 assert call('fail', b'') == 'NOT_FOUND no key «ü» 100%\\n', call('fail', b'')
                 assert call('hold', b'', timeout=0.1).startswith('DEADLINE_EXCEEDED')
                 assert call('nope', b'') == 'UNIMPLEMENTED unknown method nope for service test.Service'
+                stream = channel.unary_stream('/test.Service/stream')
+                messages = list(stream(bytes([200, 0]) + (70000).to_bytes(4, 'big')))
+                assert len(messages) == 200 and all(len(m) == 70000 for m in messages)
+                assert list(stream(bytes([0, 0, 0]))) == []
+                got = []
+                try:
+                    for message in stream(bytes([3, 1, 9])):
+                        got.append(len(message))
+                    assert False
+                except grpc.RpcError as e:
+                    assert (got, e.code().name, e.details()) == ([9, 9, 9], 'OUT_OF_RANGE', 'half way')
                 calls = [channel.unary_unary('/test.Service/later').future(b'%d' % i) for i in range(300)]
                 assert [c.result() for c in calls] == [b'%d' % i for i in range(300)]
                 print('good', flush=True)

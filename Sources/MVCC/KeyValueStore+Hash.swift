@@ -2,8 +2,8 @@ internal import Base
 internal import EtcdProto
 
 extension KeyValueStore {
-    /// The hash of the rows up to `revision`, 0 for the current one; for the revision of a recent compaction the hash that
-    /// it recorded. O(rows).
+    /// The hash of the rows up to `revision`, 0 for the current one; for the revision of a recent compaction the hash
+    /// that it recorded. O(rows).
     public func hashKV(_ revision: Int64) throws(StoreError) -> KeyValueHash {
         if let recorded = compaction.hashes.last(where: { $0.revision == revision }) { return recorded }
         if revision > currentRevision { throw .rejected(.futureRevision) }

@@ -38,7 +38,8 @@ extension KeyValueStore {
 
     // MARK: Before execution
 
-    /// Evaluates the compares of a transaction and of the nested ones in its chosen branch, in order of their appearance.
+    /// Evaluates the compares of a transaction and of the nested ones in its chosen branch, in order of their
+    /// appearance.
     private func choosePath(_ txn: TxnCommand, in bytes: [UInt8], _ path: inout [Bool]) throws(StoreError) {
         var holds = true
         for compare in txn.compares where holds { holds = try evaluate(compare, in: bytes) }

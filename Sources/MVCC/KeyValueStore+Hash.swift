@@ -55,11 +55,12 @@ extension KeyValueStore {
     /// The hashes that recent compactions recorded, ascending by revision, at most ten.
     public var compactionHashes: [KeyValueHash] { compaction.hashes }
 
-    /// The hash over the whole backend but the figures in `meta` that differ between members. O(size of the backend).
+    /// The hash over the whole backend but the figures in `meta` that differ between members, and Martlet's own bucket,
+    /// which etcd's members do not have. O(size of the backend).
     public func hash() throws(StoreError) -> UInt32 {
         var crc = CRC32C()
         let left: [[UInt8]] = [MetaKey.consistentIndex, MetaKey.term, MetaKey.storageVersion]
-        for bucket in BackendBucket.allCases {
+        for bucket in BackendBucket.shared {
             crc.update(bucket.nameBytes)
             if bucket == .key {
                 try backend.forEachRow(from: .zero) { (row, value) throws(StoreError) -> Bool in

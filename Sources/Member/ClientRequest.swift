@@ -1,3 +1,4 @@
+public import Auth
 public import EtcdProto
 public import Platform
 
@@ -44,8 +45,14 @@ public struct ClientRequest: Sendable {
     public var deadline: Instant?
     /// The client asked (metadata `hasleader: true`) for an error at once when no leader is known.
     public var requiresLeader: Bool
+    /// On whose behalf; only looked at while authentication is on.
+    public var identity: ClientIdentity
 
-    public init(ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false) {
+    public init(
+        ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false,
+        identity: ClientIdentity = .nobody
+    ) {
+        self.identity = identity
         self.ticket = ticket
         self.body = body
         self.deadline = deadline

@@ -82,29 +82,51 @@ extension MemberCore {
     /// Tells the cluster this member's name and client URLs, and, as the leader, the version that all members speak.
     func publish() {
         guard leader != .none else { return }
-        let deadline = now + configuration.requestTimeout
         if !hasPublished {
             hasPublished = true
-            let message = OwnMessage.attributes(
-                of: localID, name: configuration.name, clientURLs: configuration.clientURLs)
-            propose(own: .publish, .clusterMemberAttributesSet, message, deadline)
-        }
-        let version = ServerVersion.etcd.majorMinor
-        if node.isLeader, !isSettingVersion, applier.cluster.version.map({ $0 < version }) ?? true {
-            isSettingVersion = true
-            if applier.cluster.version == nil {
-                log(.info, "setting up initial cluster version", ["cluster-version": "\(version)"])
+            propose(.publish) { id in
+                if usesLegacyRequests {
+                    LegacyMessage.attributes(
+                        of: localID, name: configuration.name, clientURLs: configuration.clientURLs, requestID: id)
+                } else {
+                    ProposalKind.clusterMemberAttributesSet.entry(
+                        OwnMessage.attributes(
+                            of: localID, name: configuration.name, clientURLs: configuration.clientURLs),
+                        requestID: id)
+                }
             }
-            propose(own: .clusterVersion, .clusterVersionSet, OwnMessage.clusterVersion("\(version)"), deadline)
+        }
+        guard node.isLeader, !isSettingVersion, let version = wantedClusterVersion else { return }
+        isSettingVersion = true
+        if applier.cluster.version == nil {
+            log(.info, "setting up initial cluster version", ["cluster-version": "\(version)"])
+        }
+        propose(.clusterVersion) { id in
+            if usesLegacyRequests, version < DirectoryVersion.modern {
+                LegacyMessage.clusterVersion("\(version)", requestID: id)
+            } else {
+                ProposalKind.clusterVersionSet.entry(OwnMessage.clusterVersion("\(version)"), requestID: id)
+            }
         }
     }
 
-    private func propose(
-        own: PendingRequests.OwnProposal, _ kind: ProposalKind, _ message: [UInt8], _ deadline: Instant
-    ) {
+    /// Members up to 3.5 publish by requests of the v2 API, and 3.4 understands nothing else.
+    private var usesLegacyRequests: Bool { (applier.cluster.version ?? assumedVersion) < DirectoryVersion.modern }
+
+    /// What the cluster version should become; nil to leave it. A version that has been agreed on is only raised when
+    /// the operator says so: the way back ends there (docs/decisions/092-the-way-back.md).
+    private var wantedClusterVersion: SemanticVersion? {
+        let own = ServerVersion.etcd.majorMinor
+        guard let current = applier.cluster.version else {
+            return configuration.raisesClusterVersion ? own : assumedVersion
+        }
+        return configuration.raisesClusterVersion && current < own ? own : nil
+    }
+
+    private func propose(_ own: PendingRequests.OwnProposal, _ entry: (_ requestID: UInt64) -> [UInt8]) {
         let id = ids.next()
-        proposals.append(kind.entry(message, requestID: id))
-        pending.insert(id, .own(own), deadline: deadline)
+        proposals.append(entry(id))
+        pending.insert(id, .own(own), deadline: now + configuration.requestTimeout)
     }
 
     func ownProposalApplied(_ proposal: PendingRequests.OwnProposal) {

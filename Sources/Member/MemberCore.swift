@@ -1,4 +1,4 @@
-internal import Apply
+package import Apply
 internal import Base
 internal import EtcdProto
 package import MVCC
@@ -16,9 +16,11 @@ package final class MemberCore {
     let localID: MemberID
     let clusterID: ClusterID
     var node: RaftNode
-    let applier: Applier
+    package let applier: Applier
     /// The membership as raft last confirmed it, for the next snapshot.
     var confState: ConfState
+    /// What the cluster version is taken to be as long as none has been agreed on.
+    let assumedVersion: SemanticVersion
     /// As the last `Ready` said.
     var leader = MemberID.none
     var ids: RequestIDGenerator
@@ -62,6 +64,7 @@ package final class MemberCore {
         confState = restored.confState
         ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
         snapshotIndex = restored.snapshotIndex
+        assumedVersion = restored.assumedVersion
         self.now = now
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval

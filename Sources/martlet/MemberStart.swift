@@ -29,7 +29,8 @@ enum MemberStart {
                     + "existing cluster yet")
         }
         let platform = MemberPlatform(
-            disk: disk, clock: LinuxClock(), threads: LinuxThreads(), entropy: LinuxEntropy())
+            disk: disk, clock: LinuxClock(), threads: LinuxThreads(), entropy: LinuxEntropy(),
+            passwords: LinuxPasswords())
         return try MemberLoop.start(
             member, on: platform, logger: logger, onReady: onReady, onFailure: { onFailure($0.description) })
     }
@@ -63,6 +64,8 @@ extension ServerConfiguration {
             member.maxRequestBytes = Int(maxRequestBytes)
             member.warningApplyDuration = warningApplyDuration
             member.unsafeNoSync = unsafeNoFsync
+            member.forcesNewCluster = forceNewCluster
+            member.raisesClusterVersion = raiseClusterVersion
             return member
         }
     }

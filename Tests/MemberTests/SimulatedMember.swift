@@ -3,6 +3,7 @@ import EtcdProto
 import MVCC
 import Member
 import Platform
+import PlatformLinux
 import PlatformSim
 import RaftCore
 
@@ -18,7 +19,7 @@ final class ManualClock: Clock, @unchecked Sendable {
 /// A whole member on a simulated disk in virtual time, its three threads played by one: the same core, log writer and
 /// backend commits as in the real loop, in an order that the test chooses.
 final class SimulatedMember {
-    let disk: SimDisk
+    let disk: any Disk
     let clock: ManualClock
     let core: MemberCore
     private let files: OpenFiles
@@ -31,6 +32,8 @@ final class SimulatedMember {
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
     private(set) var statistics: MemberStatistics?
     private(set) var lines: [LogLine] = []
+    /// What the opening had to say.
+    let openingLines: [LogLine]
 
     static func configuration() -> MemberConfiguration {
         var configuration = MemberConfiguration()
@@ -44,13 +47,15 @@ final class SimulatedMember {
     }
 
     init(
-        on disk: SimDisk, clock: ManualClock, seed: UInt64 = 1,
+        on disk: any Disk, clock: ManualClock, seed: UInt64 = 1,
         configuration: MemberConfiguration = SimulatedMember.configuration()
     ) throws(MemberError) {
         self.disk = disk
         self.clock = clock
-        var opener = MemberOpener(configuration, disk: disk, clock: clock, seed: seed)
+        var opener = MemberOpener(
+            configuration, disk: disk, clock: clock, seed: seed, passwords: LinuxPasswords())
         let opened = try opener.open()
+        openingLines = opener.lines
         files = opened.1
         core = MemberCore(
             opened.0, configuration: configuration, now: clock.now(), unixMilliseconds: clock.unixMilliseconds())
@@ -112,6 +117,17 @@ final class SimulatedMember {
             clock.advance(.milliseconds(10))
         }
         return true
+    }
+
+    /// Writes what is left and closes the files, as a clean stop does.
+    func stop() throws {
+        turn()
+        writeLog()
+        writeBackend()
+        turn()
+        if let batch = core.lastCommit() { _ = try batch.write(to: files.backend) }
+        try writer.close()
+        try files.backend.close()
     }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {

@@ -2,7 +2,7 @@
 /// can be told apart from a typing error.
 package enum FlagTable {
     package static let sections: [FlagSection] = [
-        member, cluster, security, auth, monitoring, logging, tracing, feature, unsafety,
+        member, cluster, security, auth, monitoring, logging, tracing, feature, unsafety, own,
     ]
 
     package static let all: [Flag] = sections.flatMap(\.flags)
@@ -286,10 +286,20 @@ package enum FlagTable {
             .notYet(.unsigned, "snapshot-catchup-entries", "5000", "Log entries kept behind a snapshot."),
         ])
 
+    private static let own = FlagSection(
+        title: "Martlet's own",
+        flags: [
+            .bool(
+                "raise-cluster-version", "false", \.raiseClusterVersion,
+                "Take existing data to this version; older servers cannot open it afterwards.")
+        ])
+
     private static let unsafety = FlagSection(
         title: "Unsafe",
         flags: [
             .bool("unsafe-no-fsync", "false", \.unsafeNoFsync, "Never sync to disk: a power cut loses data."),
-            .notYet(.bool, "force-new-cluster", "false", "Start as a cluster of one from existing data."),
+            .bool(
+                "force-new-cluster", "false", \.forceNewCluster,
+                "Start as a cluster of one from existing data; all other members are removed."),
         ])
 }

@@ -8,8 +8,8 @@ public import MVCC
 /// - Returns: nil if it cannot be hashed.
 public typealias PasswordHash = @Sendable (_ password: [UInt8], _ salt: [UInt8]) -> [UInt8]?
 
-/// Users, roles, and whether they are asked for: the buckets `auth`, `authUsers` and `authRoles` in memory. A change goes
-/// to the backend with the entry that made it.
+/// Users, roles, and whether they are asked for: the buckets `auth`, `authUsers` and `authRoles` in memory. A change
+/// goes to the backend with the entry that made it.
 ///
 /// Invariants: (1) memory and backend hold the same records; (2) the revision never falls, and rises by one with each
 /// change of a user or a role and when authentication is switched off.

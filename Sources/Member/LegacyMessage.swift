@@ -1,8 +1,8 @@
 package import Base
 internal import EtcdProto
 
-/// Log entries in the form of the v2 API, `etcdserverpb.Request`, as members up to 3.5 write them for their own affairs.
-/// Format: docs/formats/backend.md, "Raft entries".
+/// Log entries in the form of the v2 API, `etcdserverpb.Request`, as members up to 3.5 write them for their own
+/// affairs. Format: docs/formats/backend.md, "Raft entries".
 package enum LegacyMessage {
     /// `PUT /0/members/<id>/attributes`: a member's name and client URLs.
     package static func attributes(

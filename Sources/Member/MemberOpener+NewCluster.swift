@@ -7,8 +7,8 @@ internal import WAL
 
 // `--force-new-cluster`: the last resort when most members of a cluster are lost for good.
 extension MemberOpener {
-    /// Ends the log at what was committed, and adds changes that leave only this member in the configuration. They count
-    /// as committed: nobody else is asked.
+    /// Ends the log at what was committed, and adds changes that leave only this member in the configuration. They
+    /// count as committed: nobody else is asked.
     mutating func leaveOthers(
         _ log: inout WriteAheadLog, _ contents: inout WALContents, _ hardState: inout HardState, _ applier: Applier
     ) throws(MemberError) {
@@ -48,7 +48,7 @@ extension MemberOpener {
                 ]))
     }
 
-    /// The changes that make the local member the only one, and a voter. It comes first, so that a voter is always left.
+    /// The changes that make the local member the only one, and a voter. It comes first: a voter is always left.
     private func lonely(_ cluster: RaftCluster) -> [ConfChange] {
         let id = cluster.localID
         var changes: [ConfChange] = []

@@ -59,8 +59,8 @@ extension AuthStore {
         try checkRead(identity, KeyRange(bytes, command.key, command.rangeEnd))
     }
 
-    /// - Parameter leased: the keys attached to a lease: whoever attaches a key may have all of them deleted, so must
-    ///   be allowed to write each.
+    /// - Parameter leased: the keys attached to a lease: whoever attaches a key may have all of them deleted, so
+    ///   must be allowed to write each.
     public mutating func check(
         _ command: PutCommand, in bytes: [UInt8], _ identity: ClientIdentity, leased: (LeaseID) -> [[UInt8]]
     ) throws(EtcdError) {

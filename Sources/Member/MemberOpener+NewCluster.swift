@@ -48,8 +48,7 @@ extension MemberOpener {
                 ]))
     }
 
-    /// The changes that make the local member the only one, and a voter. It comes first, so that a voter is always
-    /// left.
+    /// The changes that make the local member the only one, and a voter. It comes first: a voter is always left.
     private func lonely(_ cluster: RaftCluster) -> [ConfChange] {
         let id = cluster.localID
         var changes: [ConfChange] = []

@@ -196,10 +196,10 @@ import Testing
         let end = await server.stop()
         #expect(end != nil)
         guard let etcd = test.program(purpose) else {
-            print("ran: \(test), martlet only (no program of that version to go back to)")
+            print("ran: \(test.testDescription), martlet only (no program of that version to go back to)")
             return
         }
-        print("ran: \(test), and back to \(etcd)")
+        print("ran: \(test.testDescription), and back to \(etcd)")
         let successor = try await ServerProcess.start(etcd, options)
         let reader = try await connect(successor, user: isClosed ? "root" : nil)
         try await expectContent(expected, reader, "\(etcd)")

@@ -63,7 +63,9 @@ var targets: [Target] = [
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, logging]),
-    layer("ClientAPI", ["Base", "Platform", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+    layer(
+        "ClientAPI",
+        ["Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", crypto, nioCore, nioPosix, nioHTTP1, logging]),
     .executableTarget(
         name: "martlet",
         dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", nioCore, nioPosix, logging, yams],
@@ -111,7 +113,9 @@ var targets: [Target] = [
     tests(
         "ClientAPITests",
         [
-            "Base", "Platform", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+            "Base", "Platform", "PlatformLinux", "MVCC", "Member", "HTTP2", "ClientAPI", "EtcdProto", crypto, protobuf,
+            nioCore,
+            nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
     tests("MartletTests", ["martlet", logging]),

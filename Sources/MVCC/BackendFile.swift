@@ -15,7 +15,7 @@ public final class BackendFile: Sendable {
         public init() {}
     }
 
-    private let database: Database
+    let database: Database
     private let options: Options
 
     private init(_ database: Database, _ options: Options) {

@@ -41,6 +41,7 @@ extension MemberCore {
         }
         takeSnapshot()
         commitBackend(&effects)
+        giveCopies(&effects)
         saveSnapshot(&effects)
     }
 
@@ -49,7 +50,7 @@ extension MemberCore {
     private func commitBackend(_ effects: inout MemberEffects) {
         let backend = applier.backend
         let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
-        if now >= nextCommit || backend.needsCommit || snapshotWaits {
+        if now >= nextCommit || backend.needsCommit || snapshotWaits || !copies.isEmpty {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
             if let batch = backend.freeze() { effects.commit = batch }
         }

@@ -32,6 +32,7 @@ extension MemberCore {
             case .txn(let bytes, .write): try propose(.txn, bytes, request, address, deadline)
             case .compaction(let bytes): try propose(.compaction, bytes, request, address, deadline)
             case .alarm(let bytes): try propose(.alarm, bytes, request, address, deadline)
+            case .snapshot: orderCopy(for: address)
             case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
             }
         } catch {
@@ -91,6 +92,7 @@ extension MemberCore {
         case .probe: outbox.answer(address, with: [])
         case .put, .deleteRange, .compaction, .alarm:
             preconditionFailure("a change is not answered without a log entry")
+        case .snapshot: preconditionFailure("a copy is not answered from the state")
         }
     }
 

@@ -41,6 +41,9 @@ package final class MemberCore {
     /// Answers to physical compactions, held back until the history is gone.
     var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
 
+    /// Copies of the backend that clients wait for.
+    var copies: [BackendCopyOrder] = []
+
     /// The index of the last snapshot that is durable, and of the one under way.
     var snapshotIndex: LogIndex
     var snapshotUnderWay: PendingSnapshot?
@@ -141,6 +144,8 @@ package final class MemberCore {
     }
 
     private func refuseEverything() {
+        for order in copies { outbox.refuse(order.address, .stopped) }
+        copies.removeAll()
         for waiter in pending.removeAll() {
             if case .client(let address) = waiter { outbox.refuse(address, .stopped) }
         }

@@ -1,4 +1,5 @@
 internal import Base
+internal import EtcdProto
 internal import Logging
 internal import MVCC
 internal import Platform
@@ -142,6 +143,7 @@ final class MemberDriver {
     private func carryOut(_ effects: consuming MemberEffects) {
         if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
         if let batch = effects.commit { backendThread.mailbox.post(.commit(batch)) }
+        for order in effects.copies { deliver(order) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }
         for line in effects.lines { logger.write(line) }
@@ -150,6 +152,20 @@ final class MemberDriver {
             hasFailed = true
             onFailure(failure)
         }
+    }
+
+    /// Begins the copy of the backend that a client has asked for. What is read of it is read elsewhere.
+    private func deliver(_ order: BackendCopyOrder) {
+        var batch = ResponseBatch()
+        var response = ResponseBatch.Response(ticket: order.address.ticket, range: 0..<0)
+        do {
+            response.snapshot = BackendSnapshot(
+                copy: try backendFile.beginCopy(named: "snapshot"), storageVersion: order.storageVersion)
+        } catch {
+            response.error = EtcdError(.internal, "martlet: cannot copy the backend: \(error)")
+        }
+        batch.responses.append(response)
+        sinks[order.address.sink].deliver(batch)
     }
 
     // MARK: Stop

@@ -11,6 +11,8 @@ package struct MemberEffects {
     package var messages: [Message] = []
     /// For the backend's thread: at most one batch is under way.
     package var commit: CommitBatch?
+    /// Who gets a copy of the backend file as it is now.
+    package var copies: [BackendCopyOrder] = []
     /// For the sinks, one batch each.
     package var responses: [(sink: SinkID, batch: ResponseBatch)] = []
     package var statistics: [(reply: @Sendable (MemberStatistics) -> Void, value: MemberStatistics)] = []

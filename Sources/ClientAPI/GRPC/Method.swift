@@ -1,4 +1,4 @@
-/// The unary methods that are served. The raw value is what the HTTP/2 layer hands back with each call.
+/// The methods that are served. The raw value is what the HTTP/2 layer hands back with each call.
 package enum Method: Int, CaseIterable, Sendable {
     case range
     case put
@@ -8,13 +8,14 @@ package enum Method: Int, CaseIterable, Sendable {
     case status
     case hashKV
     case alarm
+    case snapshot
     case memberList
     case healthCheck
 
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm: "etcdserverpb.Maintenance"
+        case .status, .hashKV, .alarm, .snapshot: "etcdserverpb.Maintenance"
         case .memberList: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
@@ -30,10 +31,14 @@ package enum Method: Int, CaseIterable, Sendable {
         case .status: "Status"
         case .hashKV: "HashKV"
         case .alarm: "Alarm"
+        case .snapshot: "Snapshot"
         case .memberList: "MemberList"
         case .healthCheck: "Check"
         }
     }
+
+    /// Whether the answer is a stream of messages.
+    package var isServerStream: Bool { self == .snapshot }
 
     package var path: String { "/\(service)/\(name)" }
 

@@ -394,7 +394,7 @@ extension Raft {
     /// The log is durable up to an entry.
     mutating func stable(_ entry: EntryID) {
         switch log.unstable.stable(to: entry.index, term: entry.term) {
-        case nil: break
+        case nil: trace(.stable(entry.index))
         case .missing: info("entry at index \(entry.index) missing from unstable log; ignoring")
         case .matchesSnapshot: info("entry at index \(entry.index) matched unstable snapshot; ignoring")
         case .mismatch(let own):

@@ -1,4 +1,5 @@
-/// How often a simulation did each of its things. A test demands some of each, so that one that no longer happens shows.
+/// How often a simulation did each of its things. A test demands some of each, so that one that no longer happens
+/// shows.
 public struct RaftSimulationCounts: Sendable {
     public enum Event: Int, Sendable, CaseIterable {
         // Of the network.

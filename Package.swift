@@ -81,11 +81,14 @@ var targets: [Target] = [
         name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",
         exclude: ["count.c", "allocations"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
+    .executableTarget(
+        name: "replicated-counter", dependencies: ["RaftCore"], path: "Examples/ReplicatedCounter",
+        swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),
     tests("PlatformTests", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
     tests("EtcdProtoTests", ["Base", "EtcdProto", protobuf]),
-    tests("RaftCoreTests", ["Base", "RaftCore"]),
+    tests("RaftCoreTests", ["Base", "RaftCore", "replicated-counter"]),
     tests(
         "WALTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "WAL", "EtcdProto"]),
     tests(

@@ -217,7 +217,7 @@ public struct RawNode<S: Storage>: Sendable {
     @_specialize(where S == MemoryStorage)
     public mutating func ready() -> Ready {
         var ready = Ready()
-        ready.entries = raft.log.unstable.entriesToWrite()
+        ready.entries = raft.log.entriesToWrite()
         ready.committedEntries = raft.log.entriesToApply(allowUnstable: applyUnstable)
         swap(&ready.messages, &raft.messages)
         swap(&ready.readStates, &raft.readStates)

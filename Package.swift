@@ -80,6 +80,9 @@ var targets: [Target] = [
     .executableTarget(
         name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",
         exclude: ["count.c", "allocations"], swiftSettings: strict),
+    .executableTarget(
+        name: "StoreBenchmark", dependencies: ["Base", "Platform", "PlatformLinux", "Bolt", "MVCC", "EtcdProto"],
+        path: "Benchmarks/StoreBenchmark", swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
     .executableTarget(
         name: "replicated-counter", dependencies: ["RaftCore"], path: "Examples/ReplicatedCounter",

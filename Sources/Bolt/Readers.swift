@@ -41,6 +41,11 @@ struct ReaderList {
     var count: Int { readers.count }
     /// The oldest version that is being read.
     var oldest: UInt64? { readers.first?.transactionID }
+    /// The oldest version that is being read, not counting the one just before `current`: who reads that is about to
+    /// take the newest.
+    func oldest(before current: UInt64) -> UInt64? {
+        readers.first { $0.transactionID + 1 < current || $0.transactionID == current }?.transactionID
+    }
     /// The most pages that any of the versions being read has.
     var maxPageCount: UInt64 { readers.reduce(0) { max($0, $1.pageCount) } }
 

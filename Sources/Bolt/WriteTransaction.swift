@@ -6,6 +6,10 @@ internal import Platform
 /// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of
 /// some ten thousand operations. Reads here see the transaction's own changes.
 public final class WriteTransaction {
+    /// Bytes after which a large commit syncs what it has written so far: a disk that takes everything at once lets
+    /// other files' syncs wait, such as those of a log.
+    private static let syncStep = 1 << 20
+
     private let database: Database
     private let pages: WritePages
     /// Pages that the next commits will be able to use.
@@ -106,7 +110,7 @@ public final class WriteTransaction {
                 end(committed: pages.space, failure: nil)
                 return statistics
             }
-            try writePages(&statistics)
+            try writePages(&statistics, &isUnknown)
             isUnknown = true
             try sync()
             try write(meta, &statistics)
@@ -160,7 +164,8 @@ public final class WriteTransaction {
 
     /// Grows the file if needed and writes the new pages, neighbours in one call. The sync that follows makes the new
     /// length durable with them, before any meta page refers to it.
-    private func writePages(_ statistics: inout CommitStatistics) throws(BoltError) {
+    /// - Parameter isUnknown: set when a sync fails.
+    private func writePages(_ statistics: inout CommitStatistics, _ isUnknown: inout Bool) throws(BoltError) {
         let file = database.file
         let needed = Int64(pages.pageCount) * Int64(pages.pageSize)
         if needed > pages.space.fileSize {
@@ -171,12 +176,20 @@ public final class WriteTransaction {
         }
         var calls = 0
         var bytes = 0
+        var unsynced = 0
         try pages.forEachStretch { (chunk, offset, count, position) throws(BoltError) in
+            if unsynced + count > WriteTransaction.syncStep, unsynced > 0 {
+                isUnknown = true
+                try sync()
+                isUnknown = false
+                unsynced = 0
+            }
             try onDisk { () throws(DiskError) in
                 try chunk.write(from: offset, count: count, to: file, at: position)
             }
             calls += 1
             bytes += count
+            unsynced += count
         }
         statistics.writeCalls += calls
         statistics.bytesWritten += bytes

@@ -27,9 +27,7 @@ package struct BackendCompletion: Sendable {
 // What a member does unasked: commits to the backend file, snapshots, compaction, publication.
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
-    static let compactionPause: Duration = .milliseconds(10)
-    /// Rows looked at in one slice.
-    static let compactionSlice = 1000
+    static let compactionPause: Duration = .milliseconds(4)
     /// How often the storage version is compared with the cluster's.
     static let versionCheckInterval: Duration = .seconds(4)
 
@@ -67,7 +65,7 @@ extension MemberCore {
         guard applier.store.isCompacting, now >= nextCompactionSlice else { return }
         nextCompactionSlice = now + Self.compactionPause
         do throws(StoreError) {
-            guard case .finished(let revision) = try applier.store.compactStep(limit: Self.compactionSlice) else {
+            guard case .finished(let revision) = try applier.store.compactStep() else {
                 return
             }
             log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])

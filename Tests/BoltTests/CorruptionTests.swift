@@ -4,7 +4,7 @@ import Platform
 import PlatformSim
 import Testing
 
-/// Damaged files give an error or do no harm.
+/// Damaged files without our checksums, as bbolt writes them, give an error or do no harm.
 @Suite struct CorruptionTests {
     /// A file with nested and inline buckets, branches and overflow pages.
     private func sample(pageSize: Int) throws -> [UInt8] {
@@ -21,7 +21,20 @@ import Testing
         }
         let size = Int(try database.beginRead().size)
         try database.close()
-        return Array(try disk.contents(of: "db").prefix(size))
+        return unsealed(Array(try disk.contents(of: "db").prefix(size)), pageSize: pageSize)
+    }
+
+    /// The same file without what this library adds to the format.
+    private func unsealed(_ file: [UInt8], pageSize: Int) -> [UInt8] {
+        var file = file
+        for meta in 0..<2 {
+            file.replaceSubrange(meta * pageSize + 80..<meta * pageSize + 120, with: repeatElement(0, count: 40))
+        }
+        for end in stride(from: 3 * pageSize, through: file.count, by: pageSize)
+        where file[end - 16..<end - 8].elementsEqual(bytes("martlet1")) {
+            file.replaceSubrange(end - 16..<end, with: repeatElement(0, count: 16))
+        }
+        return file
     }
 
     /// Uses a damaged file in every way. What it does not survive are traps.
@@ -79,7 +92,7 @@ import Testing
             damaged[offset] ^= 1 << UInt8(random.next(below: 8))
             if try use(damaged, seed: seed) != nil { errors += 1 }
         }
-        #expect(errors > 20, "page size \(pageSize)")
+        #expect(errors > 10, "page size \(pageSize)")
     }
 
     @Test func garbagePages() throws {

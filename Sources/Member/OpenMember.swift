@@ -227,6 +227,7 @@ package struct MemberOpener {
     var walOptions: WriteAheadLog.Options {
         var options = WriteAheadLog.Options()
         options.syncs = !configuration.unsafeNoSync
+        options.segmentSize = configuration.logSegmentBytes
         return options
     }
 

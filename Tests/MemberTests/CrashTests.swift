@@ -12,7 +12,7 @@ import Testing
 /// The whole member, stopped at each sync of a mixed workload, under each way in which unsynced writes can be lost.
 @Suite("Crash at every sync") struct CrashTests {
     static let isSoak = ProcessInfo.processInfo.environment["MARTLET_SOAK"] != nil
-    static let seeds: [UInt64] = isSoak ? Array(1...40) : [1, 2]
+    static let seeds: [UInt64] = isSoak ? Array(1...48) : [1, 2]
     static let changes = 120
 
     private func open(_ disk: SimDisk, _ seed: UInt64) throws -> SimulatedMember {
@@ -87,7 +87,7 @@ import Testing
             }
         }
         print("crash points: \(points) (\(whole.syncCount) syncs), seed \(seed)")
-        #expect(points >= 500)
+        #expect(points >= 400)
     }
 
     @Test("The control: without syncs a crash loses what was acknowledged, and the check sees it")

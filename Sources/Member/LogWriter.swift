@@ -62,6 +62,7 @@ package final class LogWriter {
         var completion = LogCompletion(sequence: merged.sequence)
         do {
             let saved = try log.save(hardState: merged.hardState, entries: merged.entries, sync: merged.sync)
+            completion.file = log.tailPath
             completion.bytes = saved.bytes
             completion.writeSeconds = saved.writeDuration.inSeconds
             completion.syncSeconds = saved.syncDuration?.inSeconds
@@ -92,6 +93,7 @@ package final class LogWriter {
             throw MemberError(.disk, "cannot record the snapshot at \(metadata.index): \(error)")
         }
         var completion = LogCompletion(sequence: sequence)
+        completion.file = log.tailPath
         completion.snapshot = .init(index: metadata.index, totalSeconds: (clock.now() - start).inSeconds)
         completed(completion)
         try purge()

@@ -48,6 +48,9 @@ package final class MemberCore {
     var snapshotIndex: LogIndex
     var snapshotUnderWay: PendingSnapshot?
 
+    var logWatch: LogWatch
+    /// The file that the log's thread wrote last.
+    var logFile: String
     var figures = MemberStatistics()
     var lines: [LogLine] = []
     var failure: MemberError?
@@ -68,6 +71,8 @@ package final class MemberCore {
         ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
         snapshotIndex = restored.snapshotIndex
         assumedVersion = restored.assumedVersion
+        logFile = restored.logFile
+        logWatch = LogWatch(now: now)
         self.now = now
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
@@ -94,6 +99,7 @@ package final class MemberCore {
             serveReads()
             if ticked { expire() }
             keepHouse(&effects)
+            for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
@@ -122,8 +128,10 @@ package final class MemberCore {
     /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
     private func advanceClock() -> Bool {
         guard now >= nextTick else { return false }
-        node.tick()
-        campaignAlone()
+        if logKeepsPace() {
+            node.tick()
+            campaignAlone()
+        }
         nextTick = nextTick + configuration.heartbeatInterval
         if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
         return true

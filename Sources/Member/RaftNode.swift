@@ -43,6 +43,7 @@ package struct RaftNode {
 
     package mutating func tick() { raw.tick() }
     package mutating func campaign() { raw.campaign() }
+    package mutating func stepDown() { raw.stepDown() }
 
     /// Proposes all entries in one step, or none.
     package mutating func propose(_ entries: [[UInt8]]) throws(ProposalError) {

@@ -25,6 +25,9 @@ final class MemberDriver {
     private var events: [MemberEvent] = []
     private var hasFailed = false
     private var hasFinished = false
+    /// A commit that fell due after the backend's thread had been told to end.
+    private var lateCommit: CommitBatch?
+    private var hasStoppedThreads = false
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
@@ -142,7 +145,9 @@ final class MemberDriver {
 
     private func carryOut(_ effects: consuming MemberEffects) {
         if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
-        if let batch = effects.commit { backendThread.mailbox.post(.commit(batch)) }
+        if let batch = effects.commit {
+            if hasStoppedThreads { lateCommit = batch } else { backendThread.mailbox.post(.commit(batch)) }
+        }
         for order in effects.copies { deliver(order) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }
@@ -172,6 +177,7 @@ final class MemberDriver {
 
     /// Lets the other threads finish; what they still report is in the mailbox before `finish` is.
     private func stopThreads() {
+        hasStoppedThreads = true
         logThread.stop()
         backendThread.stop()
         inbox.post(.finish)
@@ -181,6 +187,9 @@ final class MemberDriver {
     private func finish() {
         hasFinished = true
         do {
+            if let batch = lateCommit {
+                core.backendCommitted(BackendCompletion(result: try batch.write(to: backendFile), seconds: 0))
+            }
             if let batch = core.lastCommit() { _ = try batch.write(to: backendFile) }
             try logWriter.close()
             try backendFile.close()

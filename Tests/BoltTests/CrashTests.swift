@@ -120,7 +120,8 @@ import Testing
         }
     }
 
-    /// What a crash left must be the last acknowledged version or the one whose commit was in flight, fit to go on with.
+    /// What a crash left must be the last acknowledged version or the one whose commit was in flight, fit to go on
+    /// with.
     private func inspect(_ disk: SimDisk, _ run: Run, _ kind: Kind, context: String) throws {
         var database = try Database.open("db", on: disk, options: kind.options)
         #expect(try database.check() == [], "\(context)")

@@ -78,7 +78,7 @@ var targets: [Target] = [
         exclude: ["count.c", "allocations"], swiftSettings: strict),
     .executableTarget(
         name: "StoreBenchmark", dependencies: ["Base", "Platform", "PlatformLinux", "Bolt", "MVCC", "EtcdProto"],
-        path: "Benchmarks/StoreBenchmark", swiftSettings: strict),
+        path: "Benchmarks/StoreBenchmark", exclude: ["compare"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),

@@ -4,8 +4,8 @@ import Platform
 import PlatformSim
 import Testing
 
-/// Damaged files never answer wrongly in silence: what opens is the state that was written, or the version before it with
-/// a notice, and otherwise an error says where the damage is.
+/// Damaged files never answer wrongly in silence: what opens is the state that was written, or the version before it
+/// with a notice, and otherwise an error says where the damage is.
 @Suite struct DamageTests {
     /// A file of ours with nested and inline buckets, branches and overflow pages, and what its last two versions hold.
     private struct Sample {

@@ -82,7 +82,7 @@ var targets: [Target] = [
         exclude: ["count.c", "allocations"], swiftSettings: strict),
     .executableTarget(
         name: "StoreBenchmark", dependencies: ["Base", "Platform", "PlatformLinux", "Bolt", "MVCC", "EtcdProto"],
-        path: "Benchmarks/StoreBenchmark", swiftSettings: strict),
+        path: "Benchmarks/StoreBenchmark", exclude: ["compare"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
     .executableTarget(
         name: "replicated-counter", dependencies: ["RaftCore"], path: "Examples/ReplicatedCounter",

@@ -19,6 +19,8 @@ struct Reclaim: Sendable {
     private var looseBytes = 0
     /// Commits until all pages that the sweep freed can be cut off.
     private var settling = 0
+    /// A sweep has ended, and its pages are about to come free.
+    var isSettling: Bool { settling > 0 }
     /// Cutting has failed once; the file keeps its length until it is opened again.
     var isCutRefused = false
 

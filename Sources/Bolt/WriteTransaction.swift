@@ -12,14 +12,13 @@ public final class WriteTransaction {
 
     private let database: Database
     private let pages: WritePages
-    /// Pages that the next commits will be able to use.
-    private let comingPages: Int
+    private let coming: ComingSpace
     /// The bucket that holds all others; it takes no values itself.
     public let rootBucket: WritableBucket
 
-    init(database: Database, meta: Meta, space: WriterSpace, comingPages: Int) {
+    init(database: Database, meta: Meta, space: WriterSpace, coming: ComingSpace) {
         self.database = database
-        self.comingPages = comingPages
+        self.coming = coming
         pages = WritePages(base: Version(source: database.source, meta: meta), space: space)
         rootBucket = WritableBucket(root: pages)
     }
@@ -146,9 +145,7 @@ public final class WriteTransaction {
         var meta = pages.base.meta
         let reclaims = database.options.reclaimBytes > 0
         let cuts = reclaims && pages.cutFreeTail(minimum: hasChanges ? 1 : Reclaim.worthCutting)
-        // The last commit's pages come free with another commit, even one that changes nothing.
-        let waits = reclaims && pages.space.reclaim.position == nil && pages.isReclaimDue(coming: comingPages)
-        guard hasChanges || cuts || waits else { return nil }
+        guard hasChanges || cuts || (reclaims && isWorthAVersion) else { return nil }
         if meta.freelist != Layout.noFreelist {
             let (run, _) = try database.source.freelist(meta)
             pages.free(run.start, count: run.count)
@@ -160,6 +157,15 @@ public final class WriteTransaction {
         meta.pageCount = pages.pageCount
         meta.addition = MetaAddition(isSealed: pages.space.isSealed, pagesInUse: pages.pagesInUse)
         return meta
+    }
+
+    /// Whether a version that changes nothing is worth it: the last commit's pages come free with the next one, and the
+    /// file can be cut when no meta page shows a longer version any more.
+    private var isWorthAVersion: Bool {
+        let reclaim = pages.space.reclaim
+        if coming.canCut { return true }
+        guard coming.pages > 0 else { return false }
+        return reclaim.isSettling || reclaim.position == nil && pages.isReclaimDue(coming: coming.pages)
     }
 
     /// Grows the file if needed and writes the new pages, neighbours in one call. The sync that follows makes the new

@@ -1,7 +1,9 @@
 import Base
 import Bolt
+import Foundation
 import Platform
 import PlatformSim
+import TestSupport
 import Testing
 
 /// Damaged files without our checksums, as bbolt writes them, give an error or do no harm.
@@ -93,6 +95,39 @@ import Testing
             if try use(damaged, seed: seed) != nil { errors += 1 }
         }
         #expect(errors > 10, "page size \(pageSize)")
+    }
+
+    /// What bbolt's check refuses (`etcdutl snapshot status` runs it), ours refuses as well. The reverse does not hold:
+    /// ours also looks at the order of keys and the depth of leaves.
+    @Test func agreesWithBbolt() async throws {
+        guard let etcdutl = Programs.etcdutl(for: "bbolt's check of damaged files") else { return }
+        let pageSize = 1024
+        let file = try sample(pageSize: pageSize)
+        let directory = try PackageFiles.temporaryDirectory("damaged")
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var (both, onlyOurs) = (0, 0)
+        for seed in 0..<UInt64(isSoak ? 600 : 40) {
+            var random = SeededGenerator(seed: seed &+ 5000)
+            var damaged = file
+            let page = 2 + random.next(below: file.count / pageSize - 2)
+            // The header or the first elements of a page.
+            damaged[page * pageSize + random.next(below: 64)] ^= 1 << UInt8(random.next(below: 8))
+            let disk = SimDisk()
+            try disk.install(damaged, at: "db")
+            var isRefused = true
+            do throws(BoltError) {
+                isRefused = try !Database.open("db", on: disk, options: smallOptions()).check().isEmpty
+            } catch {}
+            try Data(damaged).write(to: URL(fileURLWithPath: "\(directory)/db"))
+            let status = try await Subprocess.run(etcdutl, ["snapshot", "status", "\(directory)/db"])
+            if status.status != 0 {
+                #expect(isRefused, "seed \(seed), page \(page): \(status.errorText.suffix(300))")
+                both += 1
+            } else if isRefused {
+                onlyOurs += 1
+            }
+        }
+        #expect(both > 3, "both refused \(both), only ours \(onlyOurs)")
     }
 
     @Test func garbagePages() throws {

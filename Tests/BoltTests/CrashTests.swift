@@ -89,7 +89,8 @@ import Testing
         case 2, 10, 15:
             // All but every fifth, which leaves leaves half empty.
             let bucket = try tx.bucket(path: [name])
-            for key in model.inner([name])?.keys ?? [] where key[key.count - 1] % 5 != 0 || key == [255] {
+            let keys = sorted(Array(model.inner([name])?.values.keys ?? [:].keys))
+            for key in keys where key[key.count - 1] % 5 != 0 || key == [255] {
                 try bucket.delete(key)
                 model.change([name]) { $0.values[key] = nil }
             }
@@ -107,7 +108,8 @@ import Testing
     func everySync(kind: Kind, seed: Int) throws {
         let disk = SimDisk()
         let whole = run(kind, UInt64(seed), on: disk)
-        #expect(whole.error == nil && disk.syncCount >= 2 * kind.commits)
+        #expect(whole.error == nil)
+        #expect(disk.syncCount >= 2 * kind.commits)
         if kind == .reclaim { #expect(whole.pagesMoved > 20 && whole.bytesCut > 0) }
         for sync in 1...disk.syncCount {
             let disk = SimDisk()

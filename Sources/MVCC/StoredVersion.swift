@@ -27,6 +27,17 @@ public struct StoredVersion: Sendable {
         }
     }
 
+    /// Bytes of this version as a file of its own, such as a raft snapshot carries.
+    public var imageSize: Int64 { transaction.size }
+
+    /// A part of this version as a file of its own: `count` bytes from `offset`, fewer only at its end. May be called
+    /// on any thread; blocks for the disk. O(count).
+    public func readImage(at offset: Int64, count: Int) throws(BackendError) -> [UInt8] {
+        do throws(BoltError) { return try transaction.readImage(at: offset, count: count) } catch {
+            throw BackendError(error)
+        }
+    }
+
     func get(_ key: [UInt8], in bucket: BackendBucket) throws(BackendError) -> [UInt8]? {
         do throws(BoltError) { return try buckets[bucket.rawValue].get(key) } catch { throw BackendError(error) }
     }

@@ -1,3 +1,4 @@
+public import Base
 public import EtcdProto
 public import Platform
 
@@ -22,6 +23,12 @@ public struct ClientRequest: Sendable {
         /// `StatusRequest` (no fields).
         case status
         case memberList(linearizable: Bool)
+        case memberAdd(peerURLs: [String], isLearner: Bool)
+        case memberRemove(MemberID)
+        case memberUpdate(MemberID, peerURLs: [String])
+        /// - forwarded: another member asks; only the leader knows whether the learner is ready, and nobody asks on.
+        case memberPromote(MemberID, forwarded: Bool)
+        case moveLeader(to: MemberID)
         /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is
         /// empty.
         case probe(linearizable: Bool)

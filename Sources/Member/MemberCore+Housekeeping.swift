@@ -42,22 +42,30 @@ extension MemberCore {
         takeSnapshot()
         commitBackend(&effects)
         saveSnapshot(&effects)
+        effects.install = takeInstallation()
     }
 
     // MARK: Backend
 
     private func commitBackend(_ effects: inout MemberEffects) {
+        // The file is about to be replaced; commits that would go to the old one are pointless.
+        guard installing == nil else { return }
         let backend = applier.backend
-        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
+        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting
         if now >= nextCommit || backend.needsCommit || snapshotWaits {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            if let batch = backend.freeze() { effects.commit = batch }
+            if let batch = backend.freeze() {
+                effects.commit = batch
+                fixSendingPoint()
+            }
         }
+        sendSnapshotsOfUnchangedFile()
     }
 
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
+        sendSnapshotsOfCommit()
     }
 
     // MARK: Compaction
@@ -78,34 +86,6 @@ extension MemberCore {
     }
 
     // MARK: Publication
-
-    /// Tells the cluster this member's name and client URLs, and, as the leader, the version that all members speak.
-    func publish() {
-        guard leader != .none else { return }
-        let deadline = now + configuration.requestTimeout
-        if !hasPublished {
-            hasPublished = true
-            let message = OwnMessage.attributes(
-                of: localID, name: configuration.name, clientURLs: configuration.clientURLs)
-            propose(own: .publish, .clusterMemberAttributesSet, message, deadline)
-        }
-        let version = ServerVersion.etcd.majorMinor
-        if node.isLeader, !isSettingVersion, applier.cluster.version.map({ $0 < version }) ?? true {
-            isSettingVersion = true
-            if applier.cluster.version == nil {
-                log(.info, "setting up initial cluster version", ["cluster-version": "\(version)"])
-            }
-            propose(own: .clusterVersion, .clusterVersionSet, OwnMessage.clusterVersion("\(version)"), deadline)
-        }
-    }
-
-    private func propose(
-        own: PendingRequests.OwnProposal, _ kind: ProposalKind, _ message: [UInt8], _ deadline: Instant
-    ) {
-        let id = ids.next()
-        proposals.append(kind.entry(message, requestID: id))
-        pending.insert(id, .own(own), deadline: deadline)
-    }
 
     func ownProposalApplied(_ proposal: PendingRequests.OwnProposal) {
         switch proposal {
@@ -149,7 +129,8 @@ extension MemberCore {
     /// backend's, so it is saved only once the backend file holds everything up to its index.
     private func takeSnapshot() {
         let applied = node.applied
-        guard snapshotUnderWay == nil, applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
+        guard snapshotUnderWay == nil, installing == nil, applied - snapshotIndex > Int(configuration.snapshotCount)
+        else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {
             return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))
@@ -175,11 +156,15 @@ extension MemberCore {
         precondition(pending.stage == .saving && pending.snapshot.metadata.index == completion.index)
         figures.snapshotSave.observe(completion.totalSeconds)
         snapshotUnderWay = nil
+        // A leader's snapshot that came in meanwhile is further.
+        guard completion.index > snapshotIndex else { return }
         snapshotIndex = completion.index
+        // A follower that gets a snapshot now needs the entries behind it.
+        let catchUp = sendingSnapshots.keepsLog(at: now) ? UInt64.max : configuration.snapshotCatchUpEntries
         do {
             try node.compact(
                 at: completion.index, confState: pending.snapshot.metadata.confState,
-                catchUp: configuration.snapshotCatchUpEntries)
+                catchUp: catchUp)
         } catch {
             return fail(MemberError(.corruption, "the raft log cannot be compacted at \(completion.index): \(error)"))
         }

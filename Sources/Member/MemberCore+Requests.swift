@@ -2,6 +2,7 @@ internal import Apply
 internal import Base
 internal import EtcdProto
 internal import MVCC
+internal import Membership
 internal import Platform
 internal import RaftCore
 
@@ -13,6 +14,9 @@ extension MemberCore {
         let deadline = request.deadline.map { min($0, limit) } ?? limit
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
+        if applier.cluster.local?.isLearner == true, !request.body.isAnsweredByLearners {
+            return outbox.refuse(address, .notSupportedForLearner)
+        }
         do throws(EtcdError) {
             switch request.body {
             case .range(let bytes):
@@ -30,6 +34,9 @@ extension MemberCore {
             case .txn(let bytes, .write): try propose(.txn, bytes, for: .client(address), deadline)
             case .compaction(let bytes): try propose(.compaction, bytes, for: .client(address), deadline)
             case .alarm(let bytes): try propose(.alarm, bytes, for: .client(address), deadline)
+            case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
+                guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
+                try changeMembership(request.body, address, deadline)
             case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
             }
         } catch {
@@ -76,7 +83,8 @@ extension MemberCore {
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
         case .probe: outbox.answer(address, with: [])
-        case .put, .deleteRange, .compaction, .alarm:
+        case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
+            .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         }
     }
@@ -168,6 +176,17 @@ extension MemberCore {
             log(.warn, "dropped proposals", ["reason": "\(error)", "count": "\(proposals.count)"])
             figures.proposalsFailed += UInt64(proposals.count)
             proposals.removeAll(keepingCapacity: true)
+        }
+    }
+}
+
+extension ClientRequest.Body {
+    /// A learner serves only what needs neither a quorum nor the newest state.
+    var isAnsweredByLearners: Bool {
+        switch self {
+        case .status, .hashKV, .probe(linearizable: false): true
+        case .range(let bytes): (try? RangeCommand(bytes))?.isSerializable ?? true
+        default: false
         }
     }
 }

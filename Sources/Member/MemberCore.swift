@@ -16,7 +16,8 @@ package final class MemberCore {
     let localID: MemberID
     let clusterID: ClusterID
     var node: RaftNode
-    let applier: Applier
+    /// Replaced as a whole when a leader's snapshot is installed.
+    var applier: Applier
     /// The membership as raft last confirmed it, for the next snapshot.
     var confState: ConfState
     /// As the last `Ready` said.
@@ -39,6 +40,25 @@ package final class MemberCore {
     /// Answers to physical compactions, held back until the history is gone.
     var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
 
+    /// What is known of the other members.
+    var peers: PeerRecords
+    /// What this turn has for them.
+    var outgoing = PeerWork()
+    var sendingSnapshots = SnapshotSending()
+    /// A leader's snapshot whose database is being opened; nothing is applied or committed meanwhile.
+    var installing: Snapshot?
+    var isInstallationRequested = false
+    var contention: HeartbeatContention
+    /// Until when leadership may be handed over before the member is stopped.
+    var leavingUntil: Instant?
+    /// Clients that wait for leadership to move, and where to.
+    var leadershipMoves: [LeadershipMove] = []
+    /// Clients that wait for the leader's answer to a promotion, by its number.
+    var forwardedPromotions: [UInt64: (address: ReplyAddress, deadline: Instant)] = [:]
+    /// The time of day at the start, from which that of new members is told.
+    private let unixMillisecondsAtStart: Int64
+    private let startedAt: Instant
+
     /// The index of the last snapshot that is durable, and of the one under way.
     var snapshotIndex: LogIndex
     var snapshotUnderWay: PendingSnapshot?
@@ -50,6 +70,8 @@ package final class MemberCore {
     var hasPublished = false
     private var hasCampaignedAlone = false
     var isSettingVersion = false
+    var hasLeft = false
+    var isRemoved = false
     var isRaisingAlarm = false
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
@@ -62,6 +84,10 @@ package final class MemberCore {
         confState = restored.confState
         ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
         snapshotIndex = restored.snapshotIndex
+        peers = PeerRecords(startedAt: now)
+        unixMillisecondsAtStart = unixMilliseconds
+        startedAt = now
+        contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
         self.now = now
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
@@ -70,6 +96,7 @@ package final class MemberCore {
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
         figures.name = configuration.name
+        meetPeers()
     }
 
     /// One turn: takes in everything that has happened, and hands out everything that is to be done.
@@ -81,13 +108,16 @@ package final class MemberCore {
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
+            watchCluster()
             publish()
             proposeQueued()
             beginReadRound()
             runRaft(&effects)
             serveReads()
             if ticked { expire() }
+            finishLeadershipMoves()
             keepHouse(&effects)
+            effects.peers = takeOutgoing()
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
@@ -96,6 +126,8 @@ package final class MemberCore {
         effects.failure = failure
         effects.becameReady = becameReady
         becameReady = false
+        effects.hasLeft = hasLeft
+        effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
         checkInvariants()
@@ -109,6 +141,9 @@ package final class MemberCore {
         case .logged(let completion): logged(completion)
         case .committed(let completion): backendCommitted(completion)
         case .statistics(let reply): effects.statistics.append((reply, statistics()))
+        case .peer(let report): handle(report)
+        case .installed(let installed): take(installed)
+        case .leave: leave()
         case .failed(let error): fail(error)
         }
     }
@@ -132,6 +167,9 @@ package final class MemberCore {
         node.campaign()
     }
 
+    /// Milliseconds since 1970, by the clock of the start.
+    var unixMilliseconds: Int64 { unixMillisecondsAtStart + (now - startedAt).inNanoseconds / 1_000_000 }
+
     /// The member cannot go on. The first reason stays.
     func fail(_ error: MemberError) {
         if failure == nil { failure = error }
@@ -139,7 +177,15 @@ package final class MemberCore {
 
     private func refuseEverything() {
         for waiter in pending.removeAll() {
-            if case .client(let address) = waiter { outbox.refuse(address, .stopped) }
+            switch waiter {
+            case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
+            case .own: break
+            }
+        }
+        for move in leadershipMoves { outbox.refuse(move.address, .stopped) }
+        leadershipMoves = []
+        for number in forwardedPromotions.keys.sorted() {
+            if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
@@ -148,7 +194,7 @@ package final class MemberCore {
     private func expire() {
         for waiter in pending.removeExpired(at: now) {
             switch waiter {
-            case .client(let address):
+            case .client(let address), .membership(let address, _):
                 figures.proposalsFailed += 1
                 outbox.refuse(address, .timeout)
             case .own(.publish): hasPublished = false
@@ -156,6 +202,7 @@ package final class MemberCore {
             case .own(.alarm): isRaisingAlarm = false
             }
         }
+        expirePromotions()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1
             outbox.refuse(read.address, .timeout)

@@ -42,7 +42,7 @@ package struct MemberOpener {
     let seed: UInt64
     let raftLog: LogSink?
     /// Lines for the log of the process.
-    package private(set) var lines: [LogLine] = []
+    package internal(set) var lines: [LogLine] = []
 
     package init(
         _ configuration: MemberConfiguration, disk: any Disk, clock: any Clock, seed: UInt64, raftLog: LogSink? = nil
@@ -145,6 +145,7 @@ package struct MemberOpener {
 
     /// The cluster that `--initial-cluster` describes, its members not yet added: that is done through the log.
     private func foundingCluster() throws(MemberError) -> RaftCluster {
+        if let joining = configuration.joining { return try joinedCluster(joining) }
         let members = try foundingMembers()
         guard let local = members.first(where: { $0.name == configuration.name }) else {
             throw MemberError(
@@ -157,16 +158,10 @@ package struct MemberOpener {
                 "--initial-cluster has \(list(local.peerURLs)) but missing from --initial-advertise-peer-urls="
                     + list(configuration.peerURLs))
         }
-        guard members.count == 1 else {
-            throw MemberError(
-                .unsupported,
-                "--initial-cluster names \(members.count) members: this version of Martlet runs single-member clusters "
-                    + "only; name just \(configuration.name)")
-        }
         return RaftCluster(id: ClusterID(foundedBy: members.map(\.id)), localID: local.id)
     }
 
-    private func foundingMembers() throws(MemberError) -> [ClusterMember] {
+    func foundingMembers() throws(MemberError) -> [ClusterMember] {
         var urls: [(name: String, urls: [String])] = []
         for pair in configuration.initialCluster {
             if let i = urls.firstIndex(where: { $0.name == pair.name }) {
@@ -181,10 +176,11 @@ package struct MemberOpener {
         }
     }
 
-    private func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
+    func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
 
     /// A raft node whose log begins with the additions of the founding members.
     private func bootstrap(_ cluster: RaftCluster) throws(MemberError) -> RawNode<MemoryStorage> {
+        if configuration.joining != nil { return try blankNode(cluster) }
         let peers = try foundingMembers().sorted { $0.id < $1.id }.map {
             Peer(id: $0.id, context: Array($0.json.text.utf8))
         }
@@ -213,7 +209,7 @@ package struct MemberOpener {
                 "database file (\(configuration.backendPath)) of the backend is missing, and the log begins only at "
                     + "entry \(snapshot.index.next()); restore the file, or start from a snapshot")
         }
-        let file = try openBackendFile()
+        let file = try finishInstallation(of: snapshot, in: openBackendFile())
         let (log, contents) = try openLog(at: snapshot)
         let localID = contents.metadata.memberID
         let applier = try openStore(
@@ -325,7 +321,7 @@ package struct MemberOpener {
         }
     }
 
-    private func raftConfiguration(_ localID: MemberID) -> Config {
+    func raftConfiguration(_ localID: MemberID) -> Config {
         var config = Config(id: localID, electionTicks: configuration.electionTicks, heartbeatTicks: 1)
         config.asyncStorageWrites = true
         config.maxSizePerMessage = 1 << 20
@@ -347,18 +343,15 @@ package struct MemberOpener {
         return options
     }
 
-    private var snapshotter: Snapshotter {
+    var snapshotter: Snapshotter {
         Snapshotter(disk: disk, clock: clock, directory: configuration.snapshotDirectory)
     }
 
-    private mutating func openBackendFile() throws(MemberError) -> BackendFile {
-        var options = BackendFile.Options()
-        options.mapCapacity = configuration.backendMapCapacity
-        options.syncs = !configuration.unsafeNoSync
+    mutating func openBackendFile() throws(MemberError) -> BackendFile {
         let start = clock.now()
         let file: BackendFile
         do throws(BackendError) {
-            file = try BackendFile.open(configuration.backendPath, on: disk, options: options)
+            file = try BackendFile.open(configuration.backendPath, on: disk, options: configuration.backendFileOptions)
         } catch .locked {
             throw MemberError(
                 .inUse,
@@ -380,7 +373,7 @@ package struct MemberOpener {
         _ file: BackendFile, _ blank: RaftCluster, recoversCluster: Bool = false
     ) throws(MemberError) -> Applier {
         do {
-            let backend = try Backend(try file.read(), limits: backendLimits)
+            let backend = try Backend(try file.read(), limits: configuration.backendLimits)
             let store = try KeyValueStore(backend)
             lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(store.currentRevision)"]))
             let cluster =
@@ -393,11 +386,7 @@ package struct MemberOpener {
         }
     }
 
-    private var backendLimits: BackendLimits {
-        BackendLimits(batchOperations: configuration.backendBatchLimit)
-    }
-
-    private func attempt<Result>(_ what: String, _ body: () throws -> Result) throws(MemberError) -> Result {
+    func attempt<Result>(_ what: String, _ body: () throws -> Result) throws(MemberError) -> Result {
         do { return try body() } catch { throw MemberError(.dataDirectory, "cannot \(what): \(error)") }
     }
 }

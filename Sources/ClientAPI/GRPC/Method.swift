@@ -9,13 +9,18 @@ package enum Method: Int, CaseIterable, Sendable {
     case hashKV
     case alarm
     case memberList
+    case memberAdd
+    case memberRemove
+    case memberUpdate
+    case memberPromote
+    case moveLeader
     case healthCheck
 
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm: "etcdserverpb.Maintenance"
-        case .memberList: "etcdserverpb.Cluster"
+        case .status, .hashKV, .alarm, .moveLeader: "etcdserverpb.Maintenance"
+        case .memberList, .memberAdd, .memberRemove, .memberUpdate, .memberPromote: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
     }
@@ -31,6 +36,11 @@ package enum Method: Int, CaseIterable, Sendable {
         case .hashKV: "HashKV"
         case .alarm: "Alarm"
         case .memberList: "MemberList"
+        case .memberAdd: "MemberAdd"
+        case .memberRemove: "MemberRemove"
+        case .memberUpdate: "MemberUpdate"
+        case .memberPromote: "MemberPromote"
+        case .moveLeader: "MoveLeader"
         case .healthCheck: "Check"
         }
     }

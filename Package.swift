@@ -40,7 +40,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 var targets: [Target] = [
     layer("Base"),
     layer("Platform", ["Base"]),
-    layer("PlatformLinux", ["Base", "Platform"]),
+    .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
+    layer("PlatformLinux", ["Base", "Platform", "CCrypt"]),
     layer("PlatformSim", ["Base", "Platform", "PlatformLinux"]),
     layer("EtcdProto", ["Base", protobuf], settings: generated),
     layer("RaftCore", ["Base"]),
@@ -50,12 +51,13 @@ var targets: [Target] = [
     layer("Bolt", ["Base", "Platform"]),
     layer("MVCC", ["Base", "Platform", "Bolt", "EtcdProto"]),
     layer("Membership", ["Base", "MVCC", "EtcdProto", crypto]),
-    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Membership", "EtcdProto"]),
+    layer("Auth", ["Base", "MVCC", "EtcdProto"]),
+    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Auth", "Membership", "EtcdProto"]),
     layer(
         "Member",
         [
-            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto", logging, protobuf,
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth", "Membership",
+            "Apply", "EtcdProto", logging, protobuf,
         ]),
     layer(
         "PeerTransport",
@@ -100,16 +102,19 @@ var targets: [Target] = [
     tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto", protobuf]),
     tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
     tests(
+        "AuthTests",
+        ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "Auth", "EtcdProto", protobuf]),
+    tests(
         "ApplyTests",
         [
-            "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt", "MVCC", "Membership", "Apply",
-            "EtcdProto", protobuf,
+            "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt", "MVCC", "Auth", "Membership",
+            "Apply", "EtcdProto", protobuf,
         ]),
     tests(
         "MemberTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
-            "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
+            "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
         ]),
     tests(
         "PeerTransportTests",

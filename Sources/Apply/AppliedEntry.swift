@@ -32,8 +32,8 @@ public struct AppliedEntry: Sendable, Equatable {
 /// Why an entry cannot be applied. The member must stop: going on would make its state differ from the others'.
 public enum ApplyError: Error, Equatable, Sendable, CustomStringConvertible {
     case malformed(index: LogIndex, WireError)
-    /// An auth request: this version has no users and roles yet.
-    case unsupportedAuth(index: LogIndex)
+    /// A password in clear, as members before 3.5 logged it, and nothing to hash it with.
+    case noPasswordHash(index: LogIndex)
     /// A request of a newer version.
     case unknownRequest(index: LogIndex, field: Int)
     case backend(index: LogIndex, BackendError)
@@ -41,8 +41,8 @@ public enum ApplyError: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .malformed(let index, let error): "entry \(index) holds no request: \(error)"
-        case .unsupportedAuth(let index):
-            "entry \(index) holds an auth request, which this version does not support yet"
+        case .noPasswordHash(let index):
+            "entry \(index) holds a password that is to be hashed, and there is no bcrypt here"
         case .unknownRequest(let index, let field):
             "entry \(index) holds a request that this version does not know (field \(field))"
         case .backend(let index, let error): "entry \(index): \(error)"

@@ -42,49 +42,18 @@ extension Applier {
         for alarm in answer { Wire.appendBytesField(2, alarm.encoded, to: &out) }
     }
 
-    func setClusterVersion(_ bytes: [UInt8], at range: Range<Int>) throws(StoreError) {
-        let text = try decoding { () throws(WireError) -> String in
-            var text = ""
-            try forEachField(of: bytes, at: range) { (field, value) throws(WireError) in
-                if field == 1 { text = String(decoding: bytes[try value.bytes(field)], as: UTF8.self) }
-            }
-            return text
-        }
-        try setClusterVersion(text)
-    }
-
-    private func setClusterVersion(_ text: String) throws(StoreError) {
+    /// Takes over what an entry tells of the cluster.
+    func take(_ news: ClusterNews) throws(StoreError) {
         do throws(MembershipError) {
-            cluster.setVersion(try SemanticVersion(parsing: text), storingIn: backend)
+            switch news {
+            case .version(let text): cluster.setVersion(try SemanticVersion(parsing: text), storingIn: backend)
+            case .attributes(let member, let name, let urls):
+                try cluster.updateAttributes(of: member, name: name, clientURLs: urls, storingIn: backend)
+            }
+        } catch .idNotFound {
+            throw .rejected(.memberNotFound)
         } catch {
             throw .rejected(EtcdError(.invalidArgument, "\(error)"))
-        }
-    }
-
-    func updateAttributes(_ bytes: [UInt8], at range: Range<Int>) throws(StoreError) {
-        let (member, name, urls) = try decoding { () throws(WireError) -> (MemberID, String, [String]) in
-            var member = MemberID.none
-            var name = ""
-            var urls: [String] = []
-            try forEachField(of: bytes, at: range) { (field, value) throws(WireError) in
-                if field == 1 { member = MemberID(try value.unsigned(field)) }
-                guard field == 2 else { return }
-                try forEachField(of: bytes, at: value.bytes(field)) { (field, value) throws(WireError) in
-                    let text = String(decoding: bytes[try value.bytes(field)], as: UTF8.self)
-                    if field == 1 { name = text }
-                    if field == 2 { urls.append(text) }
-                }
-            }
-            return (member, name, urls)
-        }
-        try updateAttributes(of: member, name: name, clientURLs: urls)
-    }
-
-    private func updateAttributes(of member: MemberID, name: String, clientURLs: [String]) throws(StoreError) {
-        do throws(MembershipError) {
-            try cluster.updateAttributes(of: member, name: name, clientURLs: clientURLs, storingIn: backend)
-        } catch {
-            throw .rejected(.memberNotFound)
         }
     }
 
@@ -102,22 +71,9 @@ extension Applier {
         backend.put(Array("downgrade".utf8), Array(record.text.utf8), in: .cluster)
     }
 
-    // MARK: Requests of the v2 API
-
-    /// `PUT /0/members/<id>/attributes` publishes a member, `PUT /0/version` sets the cluster version; everything else
-    /// only concerns the v2 tree, which is not kept.
+    /// Carries out a request of the v2 API, so far as it concerns more than the v2 tree. What cannot be is passed over,
+    /// as the tree passed it over.
     func apply(_ request: LegacyRequest) {
-        guard request.method == "PUT" else { return }
-        let parts = request.path.split(separator: "/")
-        // A record that cannot be read changes nothing, as it did not in the tree either.
-        if parts == ["0", "version"] {
-            try? setClusterVersion(request.value)
-        } else if parts.count == 4, parts[0] == "0", parts[1] == "members", parts[3] == "attributes",
-            let id = UInt64(parts[2], radix: 16), let document = try? JSON.parse(Array(request.value.utf8))
-        {
-            try? updateAttributes(
-                of: MemberID(id), name: document["name"]?.string ?? "",
-                clientURLs: document["clientURLs"]?.array?.compactMap(\.string) ?? [])
-        }
+        if let news = ClusterNews(request) { try? take(news) }
     }
 }

@@ -1,6 +1,7 @@
 internal import Base
 internal import EtcdProto
 internal import MVCC
+internal import Membership
 
 // Leases as the log has them: which there are, and which keys go with one. Their time is kept elsewhere.
 extension Applier {
@@ -31,15 +32,18 @@ extension Applier {
     func revokeLease(
         _ bytes: [UInt8], at range: Range<Int>, header: ResponseHeader, into out: inout [UInt8]
     ) throws(StoreError) {
-        let id = try decoding { () throws(WireError) -> LeaseID in
-            var id = LeaseID.none
-            try forEachField(of: bytes, at: range) { (field, value) throws(WireError) in
-                if field == 1 { id = LeaseID(try value.signed(field)) }
-            }
-            return id
-        }
+        let id = try decoding { () throws(WireError) in try leaseID(in: bytes, at: range) }
         try store.revokeLease(id)
         appendHeader(header, to: &out)
+    }
+
+    /// The lease that a `LeaseRevokeRequest` names.
+    func leaseID(in bytes: [UInt8], at range: Range<Int>) throws(WireError) -> LeaseID {
+        var id = LeaseID.none
+        try forEachField(of: bytes, at: range) { (field, value) throws(WireError) in
+            if field == 1 { id = LeaseID(try value.signed(field)) }
+        }
+        return id
     }
 
     func checkpointLeases(
@@ -59,7 +63,9 @@ extension Applier {
             }
             return checkpoints
         }
-        for (id, remaining) in checkpoints { store.checkpointLease(id, remaining: remaining) }
+        // Members up to 3.5 keep checkpoints in memory only, and all members' files must say the same.
+        let persists = cluster.version.map { $0 >= SemanticVersion(major: 3, minor: 6) } ?? false
+        for (id, remaining) in checkpoints { store.checkpointLease(id, remaining: remaining, persists: persists) }
         appendHeader(header, to: &out)
     }
 

@@ -1,3 +1,4 @@
+public import Auth
 internal import Base
 internal import EtcdProto
 public import MVCC
@@ -16,13 +17,22 @@ public final class Applier {
     /// The membership as published attributes and the cluster version change it.
     public var cluster: RaftCluster
     public internal(set) var alarms: AlarmStore
+    public var auth: AuthStore
     public let limits: ApplyLimits
+    let hashPassword: PasswordHash?
 
-    public init(_ store: KeyValueStore, cluster: RaftCluster, limits: ApplyLimits = ApplyLimits()) throws(StoreError) {
+    /// - Parameter hashPassword: for the passwords in clear that members before 3.5 logged; without it such an entry
+    ///   cannot be applied.
+    public init(
+        _ store: KeyValueStore, cluster: RaftCluster, limits: ApplyLimits = ApplyLimits(),
+        hashPassword: PasswordHash? = nil
+    ) throws(StoreError) {
         self.store = store
         self.cluster = cluster
         self.limits = limits
+        self.hashPassword = hashPassword
         alarms = try AlarmStore(store.backend)
+        auth = try AuthStore(store.backend)
     }
 
     /// Applies an entry of type `.normal`.
@@ -60,11 +70,21 @@ public final class Applier {
             }
             return AppliedEntry(requestID: request.id, outcome: .none)
         case .request(let kind, let range):
-            guard !kind.changesAuth else { throw .unsupportedAuth(index: entry.index) }
+            if hashPassword == nil, let change = AuthRequest.Kind(rawValue: kind.rawValue),
+                (try? AuthRequest(change, entry.data, at: range))?.holdsClearPassword == true
+            {
+                throw .noPasswordHash(index: entry.index)
+            }
             var applied = AppliedEntry(requestID: request.id, outcome: .none)
             let start = out.count
             do throws(StoreError) {
-                if try dispatch(kind, in: entry.data, at: range, header: header, into: &out, &applied) {
+                if alarms.contains(.corrupt), kind.isRefusedWhenCorrupt { throw .rejected(.corrupt) }
+                if auth.isEnabled { try authorize(request, kind, in: entry.data, at: range) }
+                if let change = AuthRequest.Kind(rawValue: kind.rawValue) {
+                    try changeAuth(change, entry, at: range)
+                    appendHeader(header, to: &out)
+                    applied.outcome = .response(start..<out.count)
+                } else if try dispatch(kind, in: entry.data, at: range, header: header, into: &out, &applied) {
                     applied.outcome = .response(start..<out.count)
                 }
             } catch {
@@ -91,7 +111,6 @@ public final class Applier {
         _ kind: InternalRequest.Kind, in bytes: [UInt8], at range: Range<Int>, header: ResponseHeader,
         into out: inout [UInt8], _ applied: inout AppliedEntry
     ) throws(StoreError) -> Bool {
-        if alarms.contains(.corrupt), kind.isRefusedWhenCorrupt { throw .rejected(.corrupt) }
         switch kind {
         case .range:
             let command = try decoding { () throws(WireError) in try RangeCommand(bytes, at: range) }
@@ -117,8 +136,10 @@ public final class Applier {
         case .leaseRevoke: try revokeLease(bytes, at: range, header: header, into: &out)
         case .leaseCheckpoint: try checkpointLeases(bytes, at: range, header: header, into: &out)
         case .alarm: try changeAlarms(bytes, at: range, header: header, into: &out)
-        case .clusterVersionSet: try setClusterVersion(bytes, at: range)
-        case .clusterMemberAttributesSet: try updateAttributes(bytes, at: range)
+        case .clusterVersionSet:
+            try take(decoding { () throws(WireError) in try ClusterNews(version: bytes, at: range) })
+        case .clusterMemberAttributesSet:
+            try take(decoding { () throws(WireError) in try ClusterNews(attributes: bytes, at: range) })
         case .downgradeInfoSet: try setDowngrade(bytes, at: range)
         case .authEnable, .authDisable, .authenticate, .authStatus, .authUserAdd, .authUserDelete, .authUserGet,
             .authUserChangePassword, .authUserGrantRole, .authUserRevokeRole, .authUserList, .authRoleList,
@@ -150,16 +171,6 @@ public final class Applier {
 }
 
 extension InternalRequest.Kind {
-    /// Whether it changes users, roles or whether they are asked for.
-    var changesAuth: Bool {
-        switch self {
-        case .authEnable, .authDisable, .authUserAdd, .authUserDelete, .authUserChangePassword, .authUserGrantRole,
-            .authUserRevokeRole, .authRoleAdd, .authRoleDelete, .authRoleGrantPermission, .authRoleRevokePermission:
-            true
-        default: false
-        }
-    }
-
     /// Whether a CORRUPT alarm refuses it.
     var isRefusedWhenCorrupt: Bool {
         switch self {

@@ -1,8 +1,8 @@
 internal import EtcdProto
 internal import MVCC
 
-/// The envelope of every command in the log, `InternalRaftRequest`: who waits for the answer, and where the request lies.
-/// Format: docs/formats/backend.md, "Raft entries".
+/// The envelope of every command in the log, `InternalRaftRequest`: who waits for the answer, and where the request
+/// lies. Format: docs/formats/backend.md, "Raft entries".
 struct InternalRequest {
     /// The members of the envelope that hold a request, by field number.
     enum Kind: Int {
@@ -49,6 +49,10 @@ struct InternalRequest {
 
     /// Under which ID the proposer waits; 0 for nobody.
     var id: UInt64 = 0
+    /// Where the name of the user lies on whose behalf the request was made; empty for nobody.
+    var user = 0..<0
+    /// The auth revision at which the user's rights were checked before the request was proposed.
+    var authRevision: UInt64 = 0
     var body = Body.none
 
     private static let legacyField = 2
@@ -65,7 +69,12 @@ struct InternalRequest {
             case Self.headerField:
                 var header = WireCursor(try value.bytes(field))
                 while let (field, value) = try header.next(in: span) {
-                    if field == 1 { id = try value.unsigned(field) }
+                    switch field {
+                    case 1: id = try value.unsigned(field)
+                    case 2: user = try value.bytes(field)
+                    case 3: authRevision = try value.unsigned(field)
+                    default: break
+                    }
                 }
             default:
                 if let kind = Kind(rawValue: field) {

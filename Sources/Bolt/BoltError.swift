@@ -23,6 +23,8 @@ public enum BoltError: Error, Equatable, Sendable {
     case invalidOptions(reason: String)
     case writerActive
     case transactionEnded
+    /// The read transaction held up more than `Database.Options.maxHeldBytes` and was given up.
+    case readerExpired(name: String)
     case bucketNotFound
     case bucketExists
     case bucketNameRequired
@@ -58,6 +60,7 @@ extension BoltError: CustomStringConvertible {
         case .invalidOptions(let reason): "invalid options: \(reason)"
         case .writerActive: "a write transaction is active"
         case .transactionEnded: "tx closed"
+        case .readerExpired(let name): "read transaction expired: \(name) held up more pages than allowed"
         case .bucketNotFound: "bucket not found"
         case .bucketExists: "bucket already exists"
         case .bucketNameRequired: "bucket name required"

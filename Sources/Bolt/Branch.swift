@@ -4,6 +4,16 @@ enum Child {
     case page(UInt64)
     case leaf(Leaf)
     case branch(Branch)
+
+    /// Whether both stand for the same page or are the same node.
+    static func != (a: Child, b: Child) -> Bool {
+        switch (a, b) {
+        case (.page(let a), .page(let b)): a != b
+        case (.leaf(let a), .leaf(let b)): a !== b
+        case (.branch(let a), .branch(let b)): a !== b
+        case (.page, _), (.leaf, _), (.branch, _): true
+        }
+    }
 }
 
 /// A branch page that a write transaction changes.

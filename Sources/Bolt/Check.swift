@@ -9,8 +9,8 @@ public struct Problem: Equatable, Sendable, CustomStringConvertible {
 
 extension ReadTransaction {
     /// Walks everything that this version reaches and reports what is wrong with it: page ids and kinds, pages reached
-    /// twice, elements that leave their page, keys out of order or outside of their parent's separators, leaves at
-    /// different depths, nested buckets included.
+    /// twice, broken seals, elements that leave their page, keys out of order or outside of their parent's separators,
+    /// leaves at different depths, nested buckets included.
     ///
     /// At most `limit` problems are reported; an empty answer means that the version is sound.
     /// - Complexity: O(pages and elements); a bit of memory for each page.
@@ -25,9 +25,10 @@ extension ReadTransaction {
 extension Database {
     /// Checks the current version as `ReadTransaction.check` does, and that every page is either in use or free: none
     /// both, none neither, and no stored freelist that says otherwise.
-    /// - Throws: `.writerActive` while a write transaction is open, `.closed`.
+    /// Commits may go on meanwhile.
+    /// - Throws: `.closed`.
     public func check(limit: Int = 100) throws(BoltError) -> [Problem] {
-        let (read, free) = try beginReadWithFreePages()
+        let (read, free) = try read(named: "check", copiesOnly: false)
         defer { read.close() }
         var checker = Checker(read.version, limit: limit)
         checker.checkTree(read.version.meta.root)
@@ -42,6 +43,7 @@ struct Checker {
     private let limit: Int
     private(set) var problems: [Problem] = []
     private var reached: [Bool]
+    private var reachedCount = 0
 
     /// What holds for a page below a branch: its keys' bounds, and where its leaves are.
     private struct Place {
@@ -88,6 +90,8 @@ struct Checker {
                 guard !reached[Int(used)] else { return report(used, "reached by two references") }
                 reached[Int(used)] = true
             }
+            reachedCount += page.overflow + 1
+            checkSeal(page)
             if page.isLeaf {
                 if let leafDepth, leafDepth != place.depth { report(id, "leaf at another depth than those before it") }
                 leafDepth = place.depth
@@ -97,6 +101,14 @@ struct Checker {
                 try checkBranch(page, place, nesting: nesting)
             }
         } catch { report(error, at: id) }
+    }
+
+    private mutating func checkSeal(_ page: Page) {
+        do throws(BoltError) {
+            if try !page.checkSeal(), version.meta.addition?.isSealed == true {
+                report(page.id, "the page has no checksum, though all pages of this version had one")
+            }
+        } catch { report(error, at: page.id) }
     }
 
     private mutating func checkBranch(_ page: Page, _ place: Place, nesting: Int) throws(BoltError) {
@@ -155,14 +167,19 @@ struct Checker {
             try checkStoredFreelist()
         } catch { report(error, at: version.meta.freelist) }
         var isFree = Array(repeating: false, count: reached.count)
-        for page in free.allPages() {
+        let unused = free.allPages
+        if unused.count != free.freeCount + free.pendingCount { report(0, "pages that are freed twice") }
+        unused.forEach { page in
             guard page < version.meta.pageCount else {
-                report(page, "free, but the pages end at \(version.meta.pageCount - 1)")
-                continue
+                return report(page, "free, but the pages end at \(version.meta.pageCount - 1)")
             }
-            if isFree[Int(page)] { report(page, "freed twice") }
             isFree[Int(page)] = true
             if reached[Int(page)] { report(page, "free and in use") }
+        }
+        if let addition = version.meta.addition, addition.pagesInUse != UInt64(reachedCount) + Layout.firstPage {
+            report(
+                version.meta.page,
+                "\(addition.pagesInUse) pages should be in use, but \(reachedCount + Int(Layout.firstPage)) are")
         }
         for page in Int(Layout.firstPage)..<reached.count where !reached[page] && !isFree[page] {
             report(UInt64(page), "neither free nor in use")
@@ -177,5 +194,6 @@ struct Checker {
             if reached[Int(page)] { report(page, "part of the stored freelist and in use") }
             reached[Int(page)] = true
         }
+        reachedCount += run.count
     }
 }

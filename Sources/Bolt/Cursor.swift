@@ -1,9 +1,8 @@
 /// A position in a bucket that moves in key order.
 ///
 /// A cursor is on an item after `first`, `last`, `seek`, `next` or `previous` returned true; only then may its item be
-/// read. After one of them returned false, or failed, it is on none until the next `first`, `last` or `seek`.
-/// It keeps the bucket's transaction alive. Pages that are out of order stop it with `.corrupted`, so that it ends on any
-/// file.
+/// read. After one of them returned false, or failed, it is on none until the next `first`, `last` or `seek`. It keeps
+/// the bucket's transaction alive. Pages that are out of order stop it with `.corrupted`, so that it ends on any file.
 public struct Cursor: Sendable {
     /// One page of the path from the root, and the element taken in it.
     private struct Level {

@@ -26,14 +26,16 @@ extension Database {
     private static func open(_ file: any DiskFile, options: Options) throws(BoltError) -> Database {
         let size = try onDisk { () throws(DiskError) in try file.size() }
         guard size > 0 else { throw .invalidDatabase(file: file.path, reason: "the file is empty") }
-        let (meta, older) = try Meta.load(file)
+        let (meta, older, damage) = try Meta.load(file)
         try meta.validate(file: file.path, fileSize: size)
         let capacity = max(options.mapCapacity, Int(size)) / meta.pageSize * meta.pageSize
         let mapping = try onDisk { () throws(DiskError) in try file.map(capacity: capacity) }
         let source = PageSource(path: file.path, pageSize: meta.pageSize, mapping: mapping)
-        let free = try freePages(source, meta: meta, older: older, fileSize: size)
-        let space = WriterSpace(free: free, fileSize: size)
-        return Database(file: file, source: source, options: options, meta: meta, space: space)
+        let (free, isSealed) = try freePages(source, meta: meta, older: older, fileSize: size)
+        let space = WriterSpace(free: free, fileSize: size, isSealed: isSealed)
+        return Database(
+            file: file, source: source, options: options, meta: meta,
+            previousPageCount: older?.pageCount ?? meta.pageCount, space: space, notice: damage)
     }
 
     private static func openOrCreate(
@@ -42,7 +44,8 @@ extension Database {
         if let file = try openExisting(path, on: disk, options: options) { return file }
         let file = try onDisk { () throws(DiskError) in try disk.open(path + ".tmp.new", .create) }
         try lock(file)
-        // Whoever held this lock until now may have renamed the file, which is then the database: it must not be touched.
+        // Whoever held this lock until now may have renamed the file, which is then the database: it must not be
+        // touched.
         if let existing = try openExisting(path, on: disk, options: options) {
             try? file.close()
             return existing
@@ -93,28 +96,44 @@ extension Database {
     private static func emptyImage(pageSize: Int) -> [UInt8] {
         var image = [UInt8](repeating: 0, count: 3 * pageSize)
         for page in 0..<2 {
-            let meta = Meta(pageSize: pageSize, root: 2, pageCount: 3, transactionID: UInt64(page))
+            let meta = Meta(
+                pageSize: pageSize, root: 2, pageCount: 3, transactionID: UInt64(page),
+                addition: MetaAddition(isSealed: true, pagesInUse: 3))
             let encoded = meta.encoded(page: UInt64(page))
             image.replaceSubrange(page * pageSize..<page * pageSize + encoded.count, with: encoded)
         }
-        image[2 * pageSize] = 2
-        image[2 * pageSize + 8] = UInt8(Layout.leafFlag)
+        let leaf = PageChunk(capacity: pageSize)
+        let writer = leaf.writer(at: 0, count: pageSize)
+        writer.header(2, flags: Layout.leafFlag, count: 0, pageSize: pageSize)
+        writer.finish(from: Layout.pageHeader)
+        image.replaceSubrange(2 * pageSize..<3 * pageSize, with: leaf.bytes(at: 0, count: pageSize).array)
         return image
     }
 
     /// The pages that nothing uses are free. Those that only the older meta page reaches are pending, as if the newest
     /// transaction had freed them, so that the older version stays readable until its meta page is replaced.
+    ///
+    /// The walk looks at every page in use and its seal, which is the check of the whole file at every start.
     private static func freePages(
         _ source: PageSource, meta: Meta, older: Meta?, fileSize: Int64
-    ) throws(BoltError) -> FreePages {
+    ) throws(BoltError) -> (free: FreePages, isSealed: Bool) {
         var reachable = Reachability(of: Version(source: source, meta: meta))
         try reachable.walk()
+        let isSealed = reachable.unsealedPage == nil
+        if let addition = meta.addition, addition.isSealed, let page = reachable.unsealedPage {
+            throw source.corrupted(page, "the page has no checksum, though all pages of this version had one")
+        }
         if meta.freelist != Layout.noFreelist {
             let (run, stored) = try source.freelist(meta)
             for page in stored where reachable.contains(page) {
                 throw source.corrupted(meta.freelist, "the freelist holds page \(page), which is in use")
             }
             try reachable.insert(run)
+        }
+        if let addition = meta.addition, addition.pagesInUse != UInt64(reachable.count) + Layout.firstPage {
+            throw source.corrupted(
+                meta.page,
+                "\(addition.pagesInUse) pages should be in use, but \(reachable.count + Int(Layout.firstPage)) are")
         }
         var free = FreePages()
         var pending: [PageRun] = []
@@ -127,7 +146,7 @@ extension Database {
             }
         }
         free.addPending(pending, transactionID: meta.transactionID)
-        return free
+        return (free, isSealed)
     }
 
     /// What the older version reaches beyond the newest. A writer that stopped half way may have reused some of it
@@ -154,6 +173,10 @@ extension PageSource {
         if count == 0xFFFF {
             count = bytes.u64(at: start)
             start += 8
+        }
+        if case .broken(let expected, let found) = bytes.seal {
+            throw corrupted(
+                meta.freelist, "checksum of the page: expected \(hex(expected)), found \(hex(found))")
         }
         guard count <= UInt64(bytes.count - start) / 8 else {
             throw corrupted(meta.freelist, "\(count) page ids do not fit in \(bytes.count) bytes")

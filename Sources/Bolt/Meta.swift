@@ -6,6 +6,8 @@ struct Meta: Equatable, Sendable {
     static let version: UInt32 = 2
     /// Bytes of the fields behind the page header, checksum included.
     static let byteCount = 64
+    /// Bytes at the start of a meta page that mean something: header, fields, and our addition.
+    static let readCount = Layout.pageHeader + byteCount + MetaAddition.byteCount
 
     var pageSize: Int
     /// Root page of the root bucket.
@@ -15,6 +17,8 @@ struct Meta: Equatable, Sendable {
     /// The high-water mark: the first page id never used.
     var pageCount: UInt64
     var transactionID: UInt64
+    /// What this library adds; nil when bbolt has written the page.
+    var addition: MetaAddition?
 
     /// The page that holds this version.
     var page: UInt64 { transactionID % 2 }
@@ -22,7 +26,7 @@ struct Meta: Equatable, Sendable {
     /// The page header and the fields, as they are written at the start of page `page`.
     func encoded(page: UInt64) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(Layout.pageHeader + Meta.byteCount)
+        bytes.reserveCapacity(Meta.readCount)
         func put<T: FixedWidthInteger>(_ value: T) {
             for i in 0..<(T.bitWidth / 8) { bytes.append(UInt8(truncatingIfNeeded: value >> T(8 * i))) }
         }
@@ -40,6 +44,14 @@ struct Meta: Equatable, Sendable {
         put(pageCount)
         put(transactionID)
         put(fnv1a(bytes[Layout.pageHeader...]))
+        if let addition {
+            let start = bytes.count
+            put(MetaAddition.magic)
+            put(transactionID)
+            put(UInt64(addition.isSealed ? 1 : 0))
+            put(addition.pagesInUse)
+            put(fnv1a(bytes[start...]))
+        }
         return bytes
     }
 
@@ -65,25 +77,39 @@ struct Meta: Equatable, Sendable {
         guard get(56, as: UInt64.self) == sum else {
             throw .checksumError(file: file, expected: sum, found: get(56, as: UInt64.self))
         }
-        return Meta(
+        var meta = Meta(
             pageSize: Int(get(8, as: UInt32.self)), root: get(16, as: UInt64.self),
             rootSequence: get(24, as: UInt64.self), freelist: get(32, as: UInt64.self),
             pageCount: get(40, as: UInt64.self), transactionID: get(48, as: UInt64.self))
+        // Without its checksum, or from another transaction, the addition says nothing.
+        if page.count >= readCount, get(64, as: UInt64.self) == MetaAddition.magic,
+            get(72, as: UInt64.self) == meta.transactionID,
+            get(96, as: UInt64.self) == fnv1a(page[Layout.pageHeader + 64..<Layout.pageHeader + 96])
+        {
+            meta.addition = MetaAddition(
+                isSealed: get(80, as: UInt64.self) & 1 != 0, pagesInUse: get(88, as: UInt64.self))
+        }
+        return meta
     }
 
     /// The newer of the valid meta pages, and the older one if it is valid too.
     ///
     /// The page size is in the meta pages themselves: when page 0 is damaged, every place where page 1 can be is tried.
-    /// When neither is valid the error is that of page 0.
-    static func load(_ file: any DiskFile) throws(BoltError) -> (newest: Meta, older: Meta?) {
-        let count = Layout.pageHeader + byteCount
+    /// When neither is valid the error is that of page 0; when one is, `damage` says what is wrong with the other.
+    static func load(
+        _ file: any DiskFile
+    ) throws(BoltError) -> (newest: Meta, older: Meta?, damage: BoltError?) {
+        let count = readCount
         let first = try onDisk { () throws(DiskError) in try file.read(at: 0, count: count) }
         var metas: [Meta] = []
         var failure: BoltError?
         do { metas.append(try decode(first, file: file.path)) } catch { failure = error }
         if let size = metas.first?.pageSize {
             let second = try onDisk { () throws(DiskError) in try file.read(at: Int64(size), count: count) }
-            if let meta = try? decode(second, file: file.path), meta.pageSize == size { metas.append(meta) }
+            do throws(BoltError) {
+                let meta = try decode(second, file: file.path)
+                if meta.pageSize == size { metas.append(meta) }
+            } catch { failure = error }
         } else {
             var size = Layout.pageSizes.lowerBound
             while metas.isEmpty, size <= 1024 << 14 {
@@ -96,7 +122,7 @@ struct Meta: Equatable, Sendable {
         guard let newest = metas.first else {
             throw failure ?? .invalidDatabase(file: file.path, reason: "no meta page")
         }
-        return (newest, metas.count > 1 ? metas[1] : nil)
+        return (newest, metas.count > 1 ? metas[1] : nil, failure)
     }
 
     /// Refuses what no writer produces, before anything is read by it.
@@ -116,4 +142,17 @@ struct Meta: Equatable, Sendable {
         }
         guard transactionID < .max else { throw refuse("transaction id out of range") }
     }
+}
+
+/// What this library keeps in a meta page behind bbolt's fields. bbolt writes zeros there, so it belongs to versions
+/// that this library has committed.
+struct MetaAddition: Equatable, Sendable {
+    /// `MartletM` in ASCII, read as a little-endian number.
+    static let magic: UInt64 = 0x4D74_656C_7472_614D
+    static let byteCount = 40
+
+    /// Every page that the version reaches has a seal, so one without is damaged.
+    var isSealed: Bool
+    /// Pages that the version reaches, meta pages and stored freelist included.
+    var pagesInUse: UInt64
 }

@@ -1,47 +1,42 @@
 /// Walks a version from its root bucket and notes every page in use, nested buckets included.
 ///
-/// The walk checks what a writer must rely on: pages inside the file, each reached once, element bounds, depth. The
-/// order of keys is `check()`'s business.
+/// The walk checks what a writer must rely on: pages inside the file, each reached once, element bounds, depth, and the
+/// seals. The order of keys is `check()`'s business.
 struct Reachability {
-    /// A bit for each page.
-    private(set) var words: [UInt64]
-    private(set) var count = 0
+    private var pages = PageSet()
     private let version: Version
     /// Pages that another walk reached; a subtree that begins in one of them is left out, pages being immutable.
-    private let known: [UInt64]
+    private let known: PageSet
+    /// A page without a seal, if there is one.
+    private(set) var unsealedPage: UInt64?
 
     /// - Parameter known: the pages of another version of the same file, or none.
     init(of version: Version, apartFrom known: Reachability? = nil) {
         self.version = version
-        self.known = known?.words ?? []
-        words = Array(repeating: 0, count: Int((version.meta.pageCount + 63) / 64))
+        self.known = known?.pages ?? PageSet()
     }
 
-    func contains(_ page: UInt64) -> Bool { Reachability.bit(page, in: words) }
+    var count: Int { pages.count }
 
-    private static func bit(_ page: UInt64, in words: [UInt64]) -> Bool {
-        let word = Int(page / 64)
-        return word < words.count && words[word] & (1 << (page % 64)) != 0
-    }
+    func contains(_ page: UInt64) -> Bool { pages.contains(page) }
 
     /// Notes a run of pages, none of which was reached before.
     mutating func insert(_ run: PageRun) throws(BoltError) {
         for page in run.start..<run.start + UInt64(run.count) {
-            guard !contains(page) else { throw version.source.corrupted(page, "reached by two references") }
-            words[Int(page / 64)] |= 1 << (page % 64)
-            count += 1
+            guard pages.insert(page) else { throw version.source.corrupted(page, "reached by two references") }
         }
     }
 
     /// Walks the whole version.
-    /// - Complexity: O(pages and elements).
+    /// - Complexity: O(bytes of the pages in use).
     mutating func walk() throws(BoltError) { try walk(version.meta.root, depth: 0) }
 
     private mutating func walk(_ id: UInt64, depth: Int) throws(BoltError) {
-        if Reachability.bit(id, in: known) { return }
+        if known.contains(id) { return }
         let page = try version.page(id)
         guard depth < Layout.maxDepth else { throw page.corrupted("deeper than \(Layout.maxDepth) levels") }
         try insert(PageRun(start: id, count: page.overflow + 1))
+        if try !page.checkSeal() { unsealedPage = unsealedPage ?? id }
         if page.isLeaf {
             try walkLeaf(page, depth: depth)
         } else {

@@ -7,6 +7,8 @@
 final class Tree {
     let pages: WritePages
     var root: Child
+    /// The root page at the start of the transaction; nil for a bucket without one.
+    private let originalRoot: UInt64?
     /// The way to the leaf found last: each branch and the item taken in it.
     var path: [(branch: Branch, index: Int)] = []
 
@@ -17,12 +19,13 @@ final class Tree {
     init(pages: WritePages, root: Child) {
         self.pages = pages
         self.root = root
+        originalRoot = if case .page(let id) = root { id } else { nil }
     }
 
     /// Whether anything has to be written.
     var isChanged: Bool {
         switch root {
-        case .page: false
+        case .page(let id): id != originalRoot
         case .leaf(let leaf): leaf.isChanged
         case .branch: true
         }
@@ -56,9 +59,11 @@ final class Tree {
     // MARK: Nodes
 
     /// Makes a node of `child`, freeing its page.
+    /// - Throws: `.corrupted` if the page's seal is broken: what is damaged must not be laid out anew under a good one.
     func node(_ child: Child) throws(BoltError) -> Child {
         guard case .page(let id) = child else { return child }
         let page = try pages.page(id)
+        _ = try page.checkSeal()
         let node: Child = page.isLeaf ? .leaf(try Leaf(page)) : .branch(try Branch(page))
         pages.free(id, count: page.overflow + 1)
         return node
@@ -120,6 +125,7 @@ final class Tree {
         guard found else {
             throw .corrupted(file: pages.source.path, page: 0, reason: "a key found a moment ago is gone")
         }
+        pages.looseBytes += leaf.items[index].size
         leaf.remove(at: index)
         return true
     }

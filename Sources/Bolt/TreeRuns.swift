@@ -78,6 +78,7 @@ extension Tree {
                 let (at, found) = leaf.lowerBound(run.key(index))
                 if found {
                     guard !leaf.items[at].isBucket else { throw .incompatibleValue }
+                    pages.looseBytes += leaf.items[at].size
                     leaf.remove(at: at)
                     removed += 1
                 }
@@ -122,10 +123,10 @@ extension Tree {
     /// does not fit. A page gets at least one item; two that are large share a page where that saves one.
     @inline(__always)
     func pageEnd(from start: Int, count: Int, size: Int, isEmpty: Bool, _ itemSize: (Int) -> Int) -> Int {
-        let pageSize = pages.pageSize
+        let room = pages.pageRoom
         var size = size
         var end = start
-        while end < count, size &+ itemSize(end) <= pageSize {
+        while end < count, size &+ itemSize(end) <= room {
             size &+= itemSize(end)
             end &+= 1
         }
@@ -137,8 +138,8 @@ extension Tree {
         return pageNumber(both) < pageNumber(one) + pageNumber(other) ? start + 2 : start + 1
     }
 
-    /// Pages for `size` bytes.
-    func pageNumber(_ size: Int) -> Int { (size + pages.pageSize - 1) / pages.pageSize }
+    /// Pages for `size` bytes and the seal.
+    func pageNumber(_ size: Int) -> Int { pages.pageNumber(size) }
 
     private func writeLeaf(_ run: RunView, _ range: Range<Int>) throws(BoltError) -> UInt64 {
         var size = Layout.pageHeader
@@ -156,7 +157,7 @@ extension Tree {
             data &+= key.count &+ value.count
             element &+= Layout.element
         }
-        writer.zero(from: data)
+        writer.finish(from: data)
         return id
     }
 }

@@ -38,7 +38,7 @@ extension Tree {
     /// remaining `rest` bytes are spread evenly.
     @inline(__always)
     private func cut(from start: Int, count: Int, rest: Int, isLast: Bool, _ itemSize: (Int) -> Int) -> Int {
-        let room = pages.pageSize - Layout.pageHeader
+        let room = pages.pageRoom - Layout.pageHeader
         if rest <= room { return count }
         let full = pageEnd(from: start, count: count, size: Layout.pageHeader, isEmpty: true, itemSize)
         if isLast { return full }
@@ -84,7 +84,7 @@ extension Tree {
         var size = Layout.pageHeader
         for index in range { size += leaf.items[index].size }
         let (id, writer) = try pages.allocate(pageNumber(size))
-        leaf.write(range, to: writer, id: id, pageSize: pages.pageSize)
+        writer.finish(from: leaf.write(range, to: writer, id: id, pageSize: pages.pageSize))
         return id
     }
 
@@ -107,14 +107,14 @@ extension Tree {
             data += key.count
             element += Layout.element
         }
-        writer.zero(from: data)
+        writer.finish(from: data)
         return id
     }
 }
 
 extension Leaf {
-    /// Lays out items as a page image.
-    func write(_ range: Range<Int>, to writer: PageWriter, id: UInt64, pageSize: Int) {
+    /// Lays out items as a page image, and returns where it ends.
+    func write(_ range: Range<Int>, to writer: PageWriter, id: UInt64, pageSize: Int) -> Int {
         writer.header(id, flags: Layout.leafFlag, count: range.count, pageSize: pageSize)
         var data = Layout.pageHeader + Layout.element * range.count
         var element = Layout.pageHeader
@@ -127,6 +127,6 @@ extension Leaf {
             data += bytes.count
             element += Layout.element
         }
-        writer.zero(from: data)
+        return data
     }
 }

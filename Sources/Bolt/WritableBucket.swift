@@ -90,8 +90,8 @@ public final class WritableBucket {
         return try withBytes(key) { (key) throws(BoltError) in try tree.delete(key) }
     }
 
-    /// Puts all items of a run. Items behind the bucket's last key are laid out in pages directly, which is the fast way
-    /// to append.
+    /// Puts all items of a run. Items behind the bucket's last key are laid out in pages directly, which is the fast
+    /// way to append.
     /// - Throws: `.unsorted`, before anything is changed, or the errors of `put`.
     public func putSorted(_ run: SortedRun) throws(BoltError) {
         try check()
@@ -197,6 +197,40 @@ public final class WritableBucket {
 
     // MARK: Commit
 
+    /// Goes on with a sweep at `position` (`Reclaim.position`) in this bucket and those inside it.
+    /// - Returns: where to go on after this; nil when all is done.
+    func sweep(from position: ArraySlice<[UInt8]>, _ sweep: inout Sweep, depth: Int = 0) throws(BoltError) -> [[UInt8]]?
+    {
+        guard depth < Layout.maxDepth else { return nil }
+        var start = position.first ?? []
+        if position.count > 1 {
+            if let rest = try sweepBucket(start, from: position.dropFirst(), &sweep, depth: depth) { return rest }
+            start += [0]
+        }
+        while true {
+            let next = try tree.sweep(from: start, &sweep)
+            for name in sweep.buckets where !name.lexicographicallyPrecedes(start) {
+                if sweep.isSpent { return [name, []] }
+                if let rest = try sweepBucket(name, from: [], &sweep, depth: depth) { return rest }
+            }
+            guard let next else { return nil }
+            if sweep.isSpent { return [next] }
+            start = next
+        }
+    }
+
+    private func sweepBucket(
+        _ name: [UInt8], from position: ArraySlice<[UInt8]>, _ sweep: inout Sweep, depth: Int
+    ) throws(BoltError) -> [[UInt8]]? {
+        // It may have gone since the last commit, or a value may have taken its name.
+        let kind = try withBytes(name) { (name) throws(BoltError) in
+            try tree.find(name) { (_, isBucket) throws(BoltError) in isBucket }
+        }
+        guard kind == true, let child = try bucket(name) else { return nil }
+        sweep.visits += 1
+        return try child.sweep(from: position, &sweep, depth: depth + 1).map { [name] + $0 }
+    }
+
     /// Lays out everything that changed, and returns the bucket's value for its parent, or nil if nothing changed.
     func write() throws(BoltError) -> [UInt8]? {
         // By name, so that the same changes always give the same pages.
@@ -221,7 +255,7 @@ public final class WritableBucket {
         else { return nil }
         header.root = 0
         let image = PageChunk(capacity: leaf.size)
-        leaf.write(0..<leaf.count, to: image.writer(at: 0, count: leaf.size), id: 0, pageSize: pages.pageSize)
+        _ = leaf.write(0..<leaf.count, to: image.writer(at: 0, count: leaf.size), id: 0, pageSize: pages.pageSize)
         return header.encoded + image.bytes(at: 0, count: leaf.size).array
     }
 }

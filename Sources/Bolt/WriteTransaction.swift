@@ -1,18 +1,21 @@
 internal import Platform
 
-/// The one transaction that changes the database. Used by one thread at a time; ends with `commit()` or `rollback()`, or
-/// is rolled back when the last reference is gone.
+/// The one transaction that changes the database. Used by one thread at a time; ends with `commit()` or `rollback()`,
+/// or is rolled back when the last reference is gone.
 ///
-/// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of some
-/// ten thousand operations. Reads here see the transaction's own changes.
+/// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of
+/// some ten thousand operations. Reads here see the transaction's own changes.
 public final class WriteTransaction {
     private let database: Database
     private let pages: WritePages
+    /// Pages that the next commits will be able to use.
+    private let comingPages: Int
     /// The bucket that holds all others; it takes no values itself.
     public let rootBucket: WritableBucket
 
-    init(database: Database, meta: Meta, space: WriterSpace) {
+    init(database: Database, meta: Meta, space: WriterSpace, comingPages: Int) {
         self.database = database
+        self.comingPages = comingPages
         pages = WritePages(base: Version(source: database.source, meta: meta), space: space)
         rootBucket = WritableBucket(root: pages)
     }
@@ -77,11 +80,16 @@ public final class WriteTransaction {
     /// Undoes everything. Does nothing after the transaction has ended.
     public func rollback() {
         guard !pages.isEnded else { return }
-        database.endWrite(pages.spaceAfterRollback(), committed: nil, failure: nil)
+        end(committed: nil, failure: nil)
+    }
+
+    private func end(committed space: WriterSpace?, failure: String?) {
+        let fileSize = pages.space.fileSize
+        database.endWrite(committed: space, fileSize: fileSize, chunks: pages.end(), failure: failure)
     }
 
     /// Makes the changes durable and then visible: new pages, sync, meta page, sync. A transaction that changed nothing
-    /// touches nothing and leaves the version as it is.
+    /// touches nothing and leaves the version as it is, unless there are pages to move.
     ///
     /// When it throws, the changes are undone; if that was in or after the first sync, what is on the disk is unknown,
     /// and no write transaction can begin until the file is opened again.
@@ -91,9 +99,11 @@ public final class WriteTransaction {
         var statistics = CommitStatistics()
         var isUnknown = false
         do {
+            try reclaim(&statistics)
             guard let meta = try newMeta() else {
                 statistics.transactionID = pages.base.meta.transactionID
-                rollback()
+                cutFile(shortest: database.shortestLength, &statistics)
+                end(committed: pages.space, failure: nil)
                 return statistics
             }
             try writePages(&statistics)
@@ -101,22 +111,40 @@ public final class WriteTransaction {
             try sync()
             try write(meta, &statistics)
             try sync()
+            let shortest = database.publish(meta)
             statistics.transactionID = meta.transactionID
-            statistics.pagesFreed = pages.freed.reduce(0) { $0 + $1.count }
-            let space = pages.spaceAfterCommit(meta.transactionID)
-            database.endWrite(space, committed: meta, failure: nil)
+            statistics.pagesFreed = pages.freedCount
+            cutFile(shortest: shortest, &statistics)
+            end(committed: pages.spaceAfterCommit(meta.transactionID), failure: nil)
             return statistics
         } catch {
-            let failure = isUnknown ? error.description : nil
-            database.endWrite(pages.spaceAfterRollback(), committed: nil, failure: failure)
+            end(committed: nil, failure: isUnknown ? error.description : nil)
             throw error
         }
     }
 
+    /// Does this commit's part of a sweep, if one runs or is due.
+    private func reclaim(_ statistics: inout CommitStatistics) throws(BoltError) {
+        guard database.options.reclaimBytes > 0 else { return }
+        if pages.isReclaimDue(coming: 0) { pages.space.reclaim.begin(pagesInUse: Int(pages.pagesInUse)) }
+        guard let position = pages.space.reclaim.position else { return }
+        var sweep = Sweep(
+            cutoff: pages.space.reclaim.cutoff, byteLimit: database.options.reclaimBytes,
+            visitLimit: database.options.reclaimVisits)
+        let next = try rootBucket.sweep(from: position[...], &sweep)
+        pages.space.reclaim.advance(to: next, moved: sweep.pagesMoved)
+        statistics.pagesMoved = sweep.pagesMoved
+    }
+
     /// Lays out all pages and returns the new version's meta page, or nil if nothing changed.
     private func newMeta() throws(BoltError) -> Meta? {
-        guard try rootBucket.write() != nil else { return nil }
+        let hasChanges = try rootBucket.write() != nil
         var meta = pages.base.meta
+        let reclaims = database.options.reclaimBytes > 0
+        let cuts = reclaims && pages.cutFreeTail(minimum: hasChanges ? 1 : Reclaim.worthCutting)
+        // The last commit's pages come free with another commit, even one that changes nothing.
+        let waits = reclaims && pages.space.reclaim.position == nil && pages.isReclaimDue(coming: comingPages)
+        guard hasChanges || cuts || waits else { return nil }
         if meta.freelist != Layout.noFreelist {
             let (run, _) = try database.source.freelist(meta)
             pages.free(run.start, count: run.count)
@@ -126,6 +154,7 @@ public final class WriteTransaction {
         meta.rootSequence = rootBucket.root.sequence
         meta.freelist = database.options.persistFreelist ? try pages.writeFreelist() : Layout.noFreelist
         meta.pageCount = pages.pageCount
+        meta.addition = MetaAddition(isSealed: pages.space.isSealed, pagesInUse: pages.pagesInUse)
         return meta
     }
 
@@ -135,7 +164,8 @@ public final class WriteTransaction {
         let file = database.file
         let needed = Int64(pages.pageCount) * Int64(pages.pageSize)
         if needed > pages.space.fileSize {
-            let length = min(needed + growth(needed), Int64(database.source.capacity))
+            let growth = Reclaim.growth(needed, pageSize: pages.pageSize)
+            let length = min(needed + growth, Int64(database.source.capacity))
             try onDisk { () throws(DiskError) in try file.truncate(to: length) }
             pages.space.fileSize = length
         }
@@ -153,11 +183,22 @@ public final class WriteTransaction {
         statistics.pagesWritten += bytes / pages.pageSize
     }
 
-    /// Bytes by which the file is made longer than needed, so that not every commit changes its length: an eighth, at
-    /// least 16 pages and at most 16 MiB. They are a hole and take no space on the disk.
-    private func growth(_ needed: Int64) -> Int64 {
-        let pageSize = Int64(pages.pageSize)
-        return min(16 << 20, max(16 * pageSize, needed / 8)) / pageSize * pageSize
+    /// Cuts some of what nobody can read any more off the end of the file. It is covered by the next commit's sync:
+    /// until then a crash may leave the old length, which does no harm.
+    private func cutFile(shortest: Int64, _ statistics: inout CommitStatistics) {
+        guard database.options.reclaimBytes > 0,
+            let length = pages.space.reclaim.cutLength(
+                fileSize: pages.space.fileSize, shortest: shortest, pageSize: pages.pageSize)
+        else { return }
+        do throws(DiskError) {
+            try database.file.truncate(to: length)
+            statistics.bytesCut = pages.space.fileSize - length
+            pages.space.fileSize = length
+        } catch {
+            // The commit stands whatever the file's length is.
+            pages.space.reclaim.isCutRefused = true
+            statistics.cutFailure = error
+        }
     }
 
     private func write(_ meta: Meta, _ statistics: inout CommitStatistics) throws(BoltError) {
@@ -179,22 +220,21 @@ extension WritePages {
     /// Lays out a freelist page with every page that is free or that some version will stop using. Returns its id.
     func writeFreelist() throws(BoltError) -> UInt64 {
         // Taking the page can only shorten the list, so this length is enough.
-        let most = space.free.freeCount + space.free.pendingCount + freed.reduce(0) { $0 + $1.count }
-        let (id, writer) = try allocate((Layout.pageHeader + 8 + 8 * most + pageSize - 1) / pageSize)
-        var list = space.free.allPages()
-        for run in freed { list.append(contentsOf: run.start..<run.start + UInt64(run.count)) }
-        list.sort()
+        let most = space.free.freeCount + space.free.pendingCount + freedCount
+        let (id, writer) = try allocate(pageNumber(Layout.pageHeader + 8 + 8 * most))
+        var list = space.free.allPages
+        for run in freed { list.insert(run) }
         writer.header(id, flags: Layout.freelistFlag, count: min(list.count, 0xFFFF), pageSize: pageSize)
         var offset = Layout.pageHeader
         if list.count >= 0xFFFF {
             writer.put(UInt64(list.count), at: offset)
             offset += 8
         }
-        for page in list {
+        list.forEach { page in
             writer.put(page, at: offset)
             offset += 8
         }
-        writer.zero(from: offset)
+        writer.finish(from: offset)
         return id
     }
 }

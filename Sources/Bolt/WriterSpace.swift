@@ -6,9 +6,27 @@ struct WriterSpace: Sendable {
     /// Chunks that the next transaction may use again.
     var chunks: [PageChunk] = []
 
-    init(free: FreePages, fileSize: Int64) {
+    /// Every page that the version reaches has a seal.
+    var isSealed: Bool
+    var reclaim = Reclaim()
+
+    init(free: FreePages, fileSize: Int64, isSealed: Bool) {
         self.free = free
         self.fileSize = fileSize
+        self.isSealed = isSealed
+    }
+
+    /// Frees the pages that the transactions up to `transactionID` stopped using.
+    mutating func release(through transactionID: UInt64) {
+        reclaim.released(free.release(through: transactionID))
+    }
+
+    /// Whether a commit would move pages or cut the file.
+    func hasReclaimWork(pageCount: UInt64, pageSize: Int, shortestLength: Int64, oldestReader: UInt64) -> Bool {
+        let inUse = Int(pageCount) - free.freeCount - free.pendingCount
+        let coming = free.pendingCount - free.pendingCount(after: oldestReader)
+        return reclaim.hasWork(pagesInUse: inUse, pageCount: pageCount, pageSize: pageSize, coming: coming)
+            || reclaim.cutLength(fileSize: fileSize, shortest: shortestLength, pageSize: pageSize) != nil
     }
 
     /// Bytes of a chunk; a larger page gets a chunk of its own.
@@ -27,8 +45,9 @@ final class WritePages {
     private(set) var pageCount: UInt64
     /// Pages of the committed version that this one stops using.
     private(set) var freed: [PageRun] = []
-    /// Runs taken from the free pages, to be put back if the transaction is undone.
-    private var allocated: [PageRun] = []
+    private(set) var freedCount = 0
+    /// Bytes of the items that deletes have taken out of pages.
+    var looseBytes = 0
     private var slots: [Slot] = []
     private var slotOfPage: [UInt64: Int] = [:]
     private var chunks: [PageChunk] = []
@@ -52,6 +71,20 @@ final class WritePages {
     }
 
     var pageSize: Int { source.pageSize }
+    /// Bytes of a page for header, elements, keys and values; the seal takes the rest.
+    var pageRoom: Int { source.pageSize - Seal.byteCount }
+    /// Pages for `size` bytes and the seal.
+    func pageNumber(_ size: Int) -> Int { (size + Seal.byteCount + pageSize - 1) / pageSize }
+    /// Pages that this version uses: the meta pages, and all that were not freed.
+    var pagesInUse: UInt64 {
+        pageCount - UInt64(space.free.freeCount + space.free.pendingCount + freedCount)
+    }
+
+    /// Whether a sweep should begin, when further `coming` pages have come free.
+    func isReclaimDue(coming: Int) -> Bool {
+        space.reclaim.isDue(
+            pagesInUse: Int(pagesInUse), pageCount: pageCount, pageSize: pageSize, coming: coming)
+    }
 
     @inline(__always) func checkOpen() throws(BoltError) {
         guard !isEnded else { throw .transactionEnded }
@@ -70,17 +103,21 @@ final class WritePages {
     /// Takes `count` neighbouring pages and memory to lay them out in.
     /// - Throws: `.full` if they lie beyond the reserved address space.
     func allocate(_ count: Int) throws(BoltError) -> (page: UInt64, writer: PageWriter) {
-        let page: UInt64
-        if let free = space.free.allocate(count) {
-            page = free
-            allocated.append(PageRun(start: free, count: count))
-        } else {
-            page = pageCount
-            guard pageCount + UInt64(count) <= UInt64(source.capacity / pageSize) else {
-                throw .full(file: source.path, capacity: source.capacity)
-            }
-            pageCount += UInt64(count)
+        if let free = space.free.allocate(count) { return layOut(free, count) }
+        let page = pageCount
+        guard pageCount + UInt64(count) <= UInt64(source.capacity / pageSize) else {
+            throw .full(file: source.path, capacity: source.capacity)
         }
+        pageCount += UInt64(count)
+        return layOut(page, count)
+    }
+
+    /// Takes `count` neighbouring pages that end at or before page `limit`; nil if none are free there.
+    func allocate(_ count: Int, below limit: UInt64) -> (page: UInt64, writer: PageWriter)? {
+        space.free.allocate(count, below: limit).map { layOut($0, count) }
+    }
+
+    private func layOut(_ page: UInt64, _ count: Int) -> (page: UInt64, writer: PageWriter) {
         let length = count * pageSize
         if chunks.isEmpty || chunkUsed + length > chunks[chunks.count - 1].capacity { addChunk(length) }
         let slot = Slot(page: page, pages: count, chunk: chunks.count - 1, offset: chunkUsed)
@@ -107,7 +144,17 @@ final class WritePages {
             space.free.insert(run)
         } else {
             freed.append(run)
+            freedCount += count
         }
+    }
+
+    /// Lowers the high-water mark below the free pages at the end. Does nothing for fewer than `minimum` of them.
+    func cutFreeTail(minimum: Int) -> Bool {
+        let tail = space.free.freeTail(of: pageCount)
+        guard tail >= max(1, minimum) else { return false }
+        pageCount -= UInt64(tail)
+        space.free.removeTail(from: pageCount)
+        return true
     }
 
     /// Calls `body` for each stretch of neighbouring pages that also neighbour each other in memory, in page order.
@@ -134,25 +181,20 @@ final class WritePages {
     /// The writer's state as it goes on after a commit of `transactionID`.
     func spaceAfterCommit(_ transactionID: UInt64) -> WriterSpace {
         space.free.addPending(freed, transactionID: transactionID)
-        return recycled()
+        space.reclaim.loosened(looseBytes)
+        return space
     }
 
-    /// The writer's state as it was before the transaction.
-    func spaceAfterRollback() -> WriterSpace {
-        for run in allocated { space.free.insert(run) }
-        space.free.truncate(to: base.meta.pageCount)
-        return recycled()
-    }
-
-    private func recycled() -> WriterSpace {
-        for chunk in chunks
-        where chunk.capacity == WriterSpace.chunkSize && space.chunks.count < WriterSpace.maxChunks {
-            space.chunks.append(chunk)
+    /// Ends the transaction, and gives the memory for pages back for the next one.
+    func end() -> [PageChunk] {
+        var kept = space.chunks
+        for chunk in chunks where chunk.capacity == WriterSpace.chunkSize && kept.count < WriterSpace.maxChunks {
+            kept.append(chunk)
         }
         chunks = []
         slots = []
         slotOfPage = [:]
         isEnded = true
-        return space
+        return kept
     }
 }

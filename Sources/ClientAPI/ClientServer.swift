@@ -35,6 +35,8 @@ public final class ClientServer: Sendable {
         public var corsOrigins: [String] = []
         /// Empty, or with `*`: all.
         public var allowedHosts: [String] = []
+        /// Whether other processes may listen on the same ports.
+        public var reusesPorts = false
         /// The version of etcd's API, as `/version` and the metrics name it.
         public var serverVersion = "3.7.1"
 
@@ -42,6 +44,7 @@ public final class ClientServer: Sendable {
     }
 
     private let group: any EventLoopGroup
+    private let reusesPorts: Bool
     private let clientEndpoints: PlainEndpoints
     private let metricsEndpoints: PlainEndpoints
     private let services: ServiceSet
@@ -56,6 +59,7 @@ public final class ClientServer: Sendable {
         processStatistics: @escaping @Sendable () -> ProcessStatistics, logger: Logger
     ) {
         self.group = group
+        reusesPorts = configuration.reusesPorts
         let record = HealthRecord()
         let access = AccessControl(hosts: configuration.allowedHosts, origins: configuration.corsOrigins)
         func endpoints(_ scope: PlainEndpoints.Scope) -> PlainEndpoints {
@@ -99,6 +103,7 @@ public final class ClientServer: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 128)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.socketOption(.reusePort), value: reusesPorts ? 1 : 0)
             .childChannelInitializer { [metricsEndpoints, services] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try PlainHTTPHandler.install(
@@ -149,6 +154,7 @@ extension ClientServer.Configuration {
         let never = TimeAmount.hours(24 * 365 * 100)
         var http2 = HTTP2.ServerConfiguration()
         http2.maxMessageBytes = maxRequestBytes + Self.messageOverhead
+        http2.reusesPort = reusesPorts
         http2.maxConcurrentStreams = maxConcurrentStreams
         http2.keepaliveMinTime = TimeAmount(keepaliveMinTime)
         http2.keepaliveInterval = keepaliveInterval == .zero ? never : TimeAmount(keepaliveInterval)

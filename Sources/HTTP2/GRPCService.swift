@@ -18,4 +18,13 @@ public protocol GRPCService: AnyObject {
     /// Nobody waits for the answer any more: the client reset the stream, its deadline passed (it has been answered),
     /// or the connection was lost. A late answer is ignored.
     func cancelled(_ stream: StreamID, on connection: ServerConnection)
+
+    /// All messages of a streamed answer that were given have been sent, as far as the client's windows are concerned;
+    /// time for the next. Not called after the end or a cancellation. What is given before this returns still needs a
+    /// ``ServerConnection/flush()``.
+    func drained(_ stream: StreamID, on connection: ServerConnection)
+}
+
+extension GRPCService {
+    public func drained(_ stream: StreamID, on connection: ServerConnection) {}
 }

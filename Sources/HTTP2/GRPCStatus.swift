@@ -22,6 +22,8 @@ public struct GRPCStatus: Error, Equatable, Sendable, CustomStringConvertible {
     public static let unavailable: UInt8 = 14
     public static let unauthenticated: UInt8 = 16
 
+    static let success = GRPCStatus(code: ok, message: "")
+
     public var description: String { "grpc status \(code): \(message)" }
 }
 

@@ -7,6 +7,8 @@ package struct MessageWriter {
 
     package init(message: ArraySlice<UInt8>) { self.message = message }
 
+    package var hasBegun: Bool { sent > 0 }
+
     package var remaining: Int { MessageReader.prefixBytes + message.count - sent }
 
     package mutating func write(_ count: Int, to output: inout ByteBuffer) {

@@ -88,13 +88,15 @@ let readServerBody: nghttp2_data_source_read_callback = { session, stream, _, li
     guard let source, let flags, let server = connection(userData) else {
         return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
     }
-    let frame = server.nextFrame(slot: Int(source.pointee.fd), limit: limit)
     flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
-    if frame.isLast {
+    switch server.nextFrame(slot: Int(source.pointee.fd), limit: limit) {
+    case .bytes(let count): return count
+    case .last(let count, let status):
         flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-        guard Session.submitSuccessTrailers(session, stream) else {
+        guard Session.submitTrailers(session, stream, status) else {
             return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
         }
+        return count
+    case .wait: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
     }
-    return frame.bytes
 }

@@ -42,6 +42,8 @@ public struct ServerConfiguration: Sendable {
     public var keepaliveInterval = TimeAmount.hours(2)
     /// How long the answer may take. etcd: `--grpc-keepalive-timeout`.
     public var keepaliveTimeout = TimeAmount.seconds(20)
+    /// Whether other processes may listen on the same port (SO_REUSEPORT). etcd: `--socket-reuse-port`.
+    public var reusesPort = false
     /// How long a new connection may take to show which protocol it speaks.
     public var detectionTimeout = TimeAmount.seconds(120)
 

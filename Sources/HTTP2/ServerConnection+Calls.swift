@@ -102,6 +102,10 @@ extension ServerConnection {
     /// Answers with trailers alone. A client that is still sending is told to stop.
     func answer(_ slot: Int, _ status: GRPCStatus, httpStatus: UInt16 = 200) {
         let stream = streams[slot].id
+        if streams[slot].isStreaming {
+            endStreaming(slot, status)
+            return
+        }
         let requestEnded = streams[slot].requestEnded
         streams[slot].finish(held: &heldRequestBytes)
         pings.noteServerSentData()
@@ -141,12 +145,12 @@ extension ServerConnection {
 
     // MARK: Bodies
 
-    func nextFrame(slot: Int, limit: Int) -> (bytes: Int, isLast: Bool) { streams[slot].nextFrame(limit: limit) }
+    func nextFrame(slot: Int, limit: Int) -> ServerStream.Frame { streams[slot].nextFrame(limit: limit) }
 
     /// Writes one DATA frame.
     func writeBody(slot: Int, count: Int, frameHeader: some Collection<UInt8>) {
         session.output.writeBytes(frameHeader)
-        streams[slot].write(count, to: &session.output)
+        if streams[slot].write(count, to: &session.output) { drained.append(streams[slot].id) }
         queuedResponseBytes -= count
     }
 
@@ -182,7 +186,9 @@ extension ServerConnection {
         for slot in streams.indices where streams[slot].awaitsAnswer {
             guard let deadline = streams[slot].deadline else { continue }
             if deadline <= now {
-                if streams[slot].isHandedOver { cancellations.append(streams[slot].id) }
+                if streams[slot].isHandedOver || streams[slot].isStreaming {
+                    cancellations.append(streams[slot].id)
+                }
                 answer(slot, .deadlinePassed)
             } else {
                 nearest = min(nearest ?? deadline, deadline)

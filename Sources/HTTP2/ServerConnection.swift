@@ -26,6 +26,8 @@ public final class ServerConnection {
     /// What the reads since the last hand-over completed.
     var calls: [UnaryCall] = []
     var cancellations: [StreamID] = []
+    /// Streamed answers of which all that was given has been sent.
+    var drained: [StreamID] = []
     /// Answered before their requests had ended.
     var refusedEarly: [StreamID] = []
     /// When the bytes that are being worked on came.
@@ -107,7 +109,7 @@ public final class ServerConnection {
 
     /// Queues an error as the answer. A call that was cancelled in the meantime is passed over.
     public func fail(_ stream: StreamID, code: UInt8, message: String) {
-        guard let slot = handedOverSlot(stream) else { return }
+        guard let slot = streamingSlot(stream) else { return }
         answer(slot, GRPCStatus(code: code, message: message))
     }
 
@@ -122,6 +124,12 @@ public final class ServerConnection {
     private func handedOverSlot(_ stream: StreamID) -> Int? {
         guard context != nil, let slot = session.slot(of: stream), streams[slot].isHandedOver else { return nil }
         return slot
+    }
+
+    /// The slot of a call that awaits its answer or is being given a streamed one.
+    func streamingSlot(_ stream: StreamID) -> Int? {
+        guard context != nil, let slot = session.slot(of: stream) else { return nil }
+        return streams[slot].isHandedOver || streams[slot].isStreaming ? slot : nil
     }
 
     // MARK: The channel's events
@@ -192,6 +200,7 @@ public final class ServerConnection {
             close()
         }
         reportCancellations()
+        reportDrained()
     }
 
     /// The channel is gone: cancels what is open and lets go of everything.
@@ -207,7 +216,7 @@ public final class ServerConnection {
         for call in calls {
             if let slot = session.slot(of: call.stream) { streams[slot].finish(held: &heldRequestBytes) }
         }
-        for slot in streams.indices where streams[slot].isHandedOver {
+        for slot in streams.indices where streams[slot].isHandedOver || streams[slot].isStreaming {
             streams[slot].finish(held: &heldRequestBytes)
             loop.service.cancelled(streams[slot].id, on: self)
         }

@@ -12,6 +12,8 @@ struct ServerStream {
         case handedOver
         /// Being sent as the windows of the client allow.
         case responding(MessageWriter)
+        /// One of many messages has been given, or the end of them; sent likewise.
+        case streaming(StreamedAnswer)
         /// Answered in full, or refused; what still comes in is dropped.
         case finished
     }
@@ -40,10 +42,15 @@ struct ServerStream {
     var isHandedOver: Bool {
         if case .handedOver = state { true } else { false }
     }
-    /// Neither answered nor refused.
+    /// The service is giving a streamed answer.
+    var isStreaming: Bool {
+        if case .streaming(let answer) = state { answer.status == nil } else { false }
+    }
+    /// Neither answered in full nor refused.
     var awaitsAnswer: Bool {
         switch state {
         case .receivingMessage, .handedOver: true
+        case .streaming(let answer): answer.status == nil
         case .free, .receivingHeaders, .responding, .finished: false
         }
     }
@@ -81,7 +88,7 @@ struct ServerStream {
             return .nothing
         case .finished:
             return .nothing
-        case .free, .receivingHeaders, .handedOver, .responding:
+        case .free, .receivingHeaders, .handedOver, .responding, .streaming:
             preconditionFailure("nghttp2 passed data in front of headers or behind the end")
         }
     }
@@ -112,7 +119,7 @@ struct ServerStream {
             }
         case .finished:
             return .nothing
-        case .free, .receivingHeaders, .handedOver, .responding:
+        case .free, .receivingHeaders, .handedOver, .responding, .streaming:
             preconditionFailure("nghttp2 ended a request in front of its headers or twice")
         }
     }
@@ -124,19 +131,84 @@ struct ServerStream {
         state = .responding(MessageWriter(message: message))
     }
 
-    /// How much of the answer fits into a DATA frame of at most `limit` bytes, and whether that is the rest.
-    func nextFrame(limit: Int) -> (bytes: Int, isLast: Bool) {
-        guard case .responding(let body) = state else { return (0, true) }
-        return (min(limit, body.remaining), body.remaining <= limit)
+    /// The next message of a streamed answer.
+    /// - Returns: true when it is the first.
+    mutating func send(_ message: ArraySlice<UInt8>) -> Bool {
+        metadata = nil
+        switch exchange(.finished) {
+        case .handedOver:
+            var answer = StreamedAnswer()
+            answer.append(message)
+            state = .streaming(answer)
+            return true
+        case .streaming(var answer):
+            answer.append(message)
+            state = .streaming(answer)
+            return false
+        case .free, .receivingHeaders, .receivingMessage, .responding, .finished:
+            preconditionFailure("a message of a streamed answer in another state")
+        }
+    }
+
+    /// The end of a streamed answer that has begun. An error cuts off what has not been sent.
+    /// - Parameter queued: the bytes of answers on the connection that have not been sent, kept up to date here.
+    mutating func endStreaming(_ status: GRPCStatus, queued: inout Int) {
+        guard case .streaming(var answer) = exchange(.finished) else { preconditionFailure("no streamed answer") }
+        if status.code != GRPCStatus.ok { queued -= answer.dropQueued() }
+        answer.end(status)
+        state = .streaming(answer)
+    }
+
+    /// Whether nghttp2 has to be told that there is more to send; asked once for each time it is true.
+    mutating func takeDeferral() -> Bool {
+        guard case .streaming(var answer) = exchange(.finished) else { preconditionFailure("no streamed answer") }
+        let wasDeferred = answer.isDeferred
+        answer.isDeferred = false
+        state = .streaming(answer)
+        return wasDeferred
+    }
+
+    /// What a DATA frame may take of the answer.
+    enum Frame {
+        /// So many bytes, and more later.
+        case bytes(Int)
+        /// So many bytes, the rest of it; trailers follow.
+        case last(Int, GRPCStatus)
+        /// Nothing for now.
+        case wait
+    }
+
+    /// What the next DATA frame, of at most `limit` bytes, takes.
+    mutating func nextFrame(limit: Int) -> Frame {
+        switch state {
+        case .responding(let body):
+            return body.remaining <= limit ? .last(body.remaining, .success) : .bytes(limit)
+        case .streaming(var answer):
+            if let status = answer.status, answer.queued <= limit { return .last(answer.queued, status) }
+            if answer.queued > 0 { return .bytes(min(limit, answer.queued)) }
+            answer.isDeferred = true
+            state = .streaming(answer)
+            return .wait
+        case .free, .receivingHeaders, .receivingMessage, .handedOver, .finished:
+            return .last(0, .success)
+        }
     }
 
     /// Moves the next `count` bytes of the answer to `output`.
-    mutating func write(_ count: Int, to output: inout ByteBuffer) {
-        guard case .responding(var body) = exchange(.finished) else {
+    /// - Returns: true when the service may give more: the answer is streamed, and all that was given has been sent.
+    mutating func write(_ count: Int, to output: inout ByteBuffer) -> Bool {
+        switch exchange(.finished) {
+        case .responding(var body):
+            body.write(count, to: &output)
+            if body.remaining > 0 { state = .responding(body) }
+            return false
+        case .streaming(var answer):
+            answer.write(count, to: &output)
+            state = .streaming(answer)
+            return answer.queued == 0 && answer.status == nil
+        case .free, .receivingHeaders, .receivingMessage, .handedOver, .finished:
             preconditionFailure("a DATA frame without an answer")
         }
-        body.write(count, to: &output)
-        if body.remaining > 0 { state = .responding(body) }
     }
 
     /// Answered by trailers alone.
@@ -158,6 +230,9 @@ struct ServerStream {
         case .responding(let body):
             queued -= body.remaining
             return false
+        case .streaming(let answer):
+            queued -= answer.queued
+            return answer.status == nil
         case .handedOver:
             return true
         case .free, .receivingHeaders, .finished:

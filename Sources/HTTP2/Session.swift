@@ -118,8 +118,22 @@ final class Session {
         }
     }
 
-    /// `grpc-status: 0` behind a body. Called while nghttp2 asks for the last piece of that body.
-    static func submitSuccessTrailers(_ session: OpaquePointer?, _ stream: StreamID) -> Bool {
+    /// There is more of a body that had nothing to send when nghttp2 asked.
+    func resumeBody(_ stream: StreamID) { nghttp2_session_resume_data(pointer, stream) }
+
+    /// The status behind a body. Called while nghttp2 asks for the last piece of that body.
+    static func submitTrailers(_ session: OpaquePointer?, _ stream: StreamID, _ status: GRPCStatus) -> Bool {
+        // SAFETY: the session is the one that called back, so it is alive; nghttp2 copies the fields.
+        if status.code == GRPCStatus.ok { return submitSuccessTrailers(session, stream) }
+        var fields = [(Array("grpc-status".utf8), Array("\(status.code)".utf8))]
+        if !status.message.isEmpty {
+            fields.append((Array("grpc-message".utf8), PercentEncoding.encode(status.message)))
+        }
+        return withFields(fields) { nghttp2_submit_trailer(session, stream, $0, $1) } == 0
+    }
+
+    private static func submitSuccessTrailers(_ session: OpaquePointer?, _ stream: StreamID) -> Bool {
+        // SAFETY: see `submitTrailers`.
         var trailer = field("grpc-status", "0")
         return nghttp2_submit_trailer(session, stream, &trailer, 1) == 0
     }

@@ -103,8 +103,6 @@ public final class Backend {
     /// Puts and deletes since the last `freeze`.
     public var pendingOperations: Int { pending.operations }
     public var pendingBytes: Int { pending.byteCount }
-    /// The version that the last commit has made.
-    public var committedVersion: StoredVersion { stored }
     /// Whether a commit would write anything.
     public var hasChanges: Bool { !pending.isEmpty || consistentIndex != frozenIndex }
     /// Whether one of the limits asks for a commit now, without waiting for the interval.

@@ -1,4 +1,4 @@
-/// The top-level buckets of the backend, all created at start even when they stay empty.
+/// The top-level buckets of the backend, all but `martlet` created at start even when they stay empty.
 /// Format: docs/formats/backend.md, "Buckets".
 public enum BackendBucket: Int, CaseIterable, Sendable {
     case alarm
@@ -11,8 +11,13 @@ public enum BackendBucket: Int, CaseIterable, Sendable {
     case members
     case membersRemoved
     case meta
+    /// Martlet's own: etcd leaves a bucket of that name alone. Made when something is first put into it.
+    case martlet
 
-    /// The name in the file. The cases stand in the order of their names.
+    /// Those that etcd has too, in the order of their names.
+    public static let shared = allCases.filter { $0 != .martlet }
+
+    /// The name in the file.
     public var name: String {
         switch self {
         case .alarm: "alarm"
@@ -25,6 +30,7 @@ public enum BackendBucket: Int, CaseIterable, Sendable {
         case .members: "members"
         case .membersRemoved: "members_removed"
         case .meta: "meta"
+        case .martlet: "martlet"
         }
     }
 
@@ -39,4 +45,12 @@ public enum MetaKey {
     public static let scheduledCompactRevision = Array("scheduledCompactRev".utf8)
     public static let finishedCompactRevision = Array("finishedCompactRev".utf8)
     public static let storageVersion = Array("storageVersion".utf8)
+}
+
+/// The keys of bucket `martlet`.
+public enum MartletKey {
+    /// The cluster version of the program that made the file: only Martlet's own files have it.
+    public static let founded = Array("founded".utf8)
+    /// See `EffectsHash`.
+    public static let effectsHash = Array("effectsHash".utf8)
 }

@@ -9,13 +9,19 @@ public final class BackendFile: Sendable {
         public var mapCapacity = 64 << 30
         /// Whether commits are synced; without it a crash of the machine may lose the file.
         public var syncs = true
+        /// Noted in a file that is made new; see `MartletKey.founded`.
+        public var founder: String?
 
         public init() {}
     }
 
-    private let database: Database
+    let database: Database
+    private let options: Options
 
-    private init(_ database: Database) { self.database = database }
+    private init(_ database: Database, _ options: Options) {
+        self.database = database
+        self.options = options
+    }
 
     /// Opens the file at `path` and creates what is missing of it: the file itself, and the buckets.
     /// - Throws: `.locked` when another process has it open.
@@ -23,19 +29,52 @@ public final class BackendFile: Sendable {
     public static func open(
         _ path: String, on disk: any Disk, options: Options = Options()
     ) throws(BackendError) -> BackendFile {
+        let file = try openUntouched(path, on: disk, options: options)
+        try file.createBuckets()
+        return file
+    }
+
+    /// Opens the file at `path` without writing to it, if it is there. `createBuckets` must come before anything but
+    /// `schema`.
+    public static func openUntouched(
+        _ path: String, on disk: any Disk, options: Options = Options()
+    ) throws(BackendError) -> BackendFile {
         do throws(BoltError) {
             var databaseOptions = Database.Options()
             databaseOptions.mapCapacity = options.mapCapacity
             databaseOptions.noSync = !options.syncs
-            let database = try Database.open(path, on: disk, options: databaseOptions)
+            return BackendFile(try Database.open(path, on: disk, options: databaseOptions), options)
+        } catch {
+            throw BackendError(error)
+        }
+    }
+
+    /// Creates the buckets that are missing, and says in a file without any who founded it.
+    public func createBuckets() throws(BackendError) {
+        do throws(BoltError) {
             let transaction = try database.beginWrite()
-            var isMissingAny = false
-            for bucket in BackendBucket.allCases where try transaction.bucket(bucket.nameBytes) == nil {
+            var missing = 0
+            for bucket in BackendBucket.shared where try transaction.bucket(bucket.nameBytes) == nil {
                 try transaction.createBucket(bucket.nameBytes)
-                isMissingAny = true
+                missing += 1
             }
-            if isMissingAny { try transaction.commit() } else { transaction.rollback() }
-            return BackendFile(database)
+            if missing == BackendBucket.shared.count, let founder = options.founder {
+                try transaction.createBucket(BackendBucket.martlet.nameBytes)
+                try transaction.put(MartletKey.founded, Array(founder.utf8), in: BackendBucket.martlet.nameBytes)
+            }
+            if missing == 0 { transaction.rollback() } else { try transaction.commit() }
+        } catch {
+            throw BackendError(error)
+        }
+    }
+
+    /// Runs `body` on the last committed version.
+    func readOnly<R>(_ body: (ReadTransaction) throws(BoltError) -> R) throws(BackendError) -> R {
+        do throws(BoltError) {
+            let transaction = try database.beginRead()
+            let result = try body(transaction)
+            transaction.close()
+            return result
         } catch {
             throw BackendError(error)
         }
@@ -56,7 +95,11 @@ public final class BackendFile: Sendable {
                     try transaction.putSorted(changes.rows.run, in: BackendBucket.key.nameBytes)
                 }
                 for bucket in BackendBucket.allCases where bucket != .key {
-                    for (key, change) in changes.tables[bucket.rawValue].sorted {
+                    let table = changes.tables[bucket.rawValue]
+                    if bucket == .martlet, !table.isEmpty {
+                        _ = try transaction.createBucketIfMissing(bucket.nameBytes)
+                    }
+                    for (key, change) in table.sorted {
                         switch change {
                         case .put(let value): try transaction.put(key, value, in: bucket.nameBytes)
                         case .delete: try transaction.delete(key, in: bucket.nameBytes)

@@ -22,7 +22,7 @@ func compareBytes(_ a: RawSpan, _ b: RawSpan) -> Int {
 
 /// Whether `a` comes before `b` in the order of all keys.
 @inline(__always)
-func precedes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+package func precedes(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     compareBytes(a.span.bytes, b.span.bytes) < 0
 }
 

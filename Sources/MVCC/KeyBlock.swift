@@ -69,7 +69,8 @@ struct KeyBlock: Sendable {
         return right
     }
 
-    /// A copy of some of the keys, with room in bytes for what follows only when `capacity` says that more keys will come.
+    /// A copy of some of the keys, with room in bytes for what follows only when `capacity` says that more keys will
+    /// come.
     func slice(_ positions: Range<Int>, capacity: Int) -> KeyBlock {
         var block = KeyBlock(capacity: max(capacity, positions.count))
         guard let first = positions.first else { return block }

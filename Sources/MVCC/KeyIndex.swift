@@ -1,7 +1,7 @@
 internal import Base
 
-/// All keys that have a revision after the last compaction, in order: a B+tree in memory whose leaves hold the key bytes
-/// packed and a `KeyRecord` for each.
+/// All keys that have a revision after the last compaction, in order: a B+tree in memory whose leaves hold the key
+/// bytes packed and a `KeyRecord` for each.
 ///
 /// Nodes are numbered and stand in arrays, so the tree is no graph of objects. Keys leave only by compaction.
 ///
@@ -79,7 +79,8 @@ struct KeyIndex: Sendable {
         return found ? position + 1 : position
     }
 
-    /// The place of `key`, or of the first key after it, and whether it is there. The slot may be one past the leaf's end.
+    /// The place of `key`, or of the first key after it, and whether it is there. The slot may be one past the leaf's
+    /// end.
     func seek(_ key: RawSpan) -> (position: Position, found: Bool) {
         let leaf = leaf(for: key)
         let (slot, found) = leaves[leaf].keys.search(key)
@@ -112,7 +113,8 @@ struct KeyIndex: Sendable {
         }
     }
 
-    /// The slots of all keys of a range, leaf by leaf in order, until `body` returns false. It must not insert or remove.
+    /// The slots of all keys of a range, leaf by leaf in order, until `body` returns false. It must not insert or
+    /// remove.
     /// - Parameter end: as in a request: empty for just `start`, one zero byte for no end, else the first key after.
     func forEachRun<Failure: Error>(
         from start: RawSpan, to end: RawSpan, _ body: (_ leaf: Int, _ slots: Range<Int>) throws(Failure) -> Bool

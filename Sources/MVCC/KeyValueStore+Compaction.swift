@@ -2,8 +2,8 @@ internal import Base
 internal import EtcdProto
 
 extension KeyValueStore {
-    /// Forgets the history at or below `revision`, but for what a read at `revision` still needs. Reads below it fail at
-    /// once; the memory and the rows go away by `compactStep`.
+    /// Forgets the history at or below `revision`, but for what a read at `revision` still needs. Reads below it fail
+    /// at once; the memory and the rows go away by `compactStep`.
     ///
     /// The mark is in the same or an earlier commit than any removal, so a restart always finds and resumes it.
     public func compact(_ revision: Int64) throws(StoreError) {

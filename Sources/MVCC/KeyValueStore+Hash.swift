@@ -2,8 +2,8 @@ internal import Base
 internal import EtcdProto
 
 extension KeyValueStore {
-    /// The hash of the rows up to `revision`, 0 for the current one; for the revision of a recent compaction the hash that
-    /// it recorded. O(rows).
+    /// The hash of the rows up to `revision`, 0 for the current one; for the revision of a recent compaction the hash
+    /// that it recorded. O(rows).
     public func hashKV(_ revision: Int64) throws(StoreError) -> KeyValueHash {
         if let recorded = compaction.hashes.last(where: { $0.revision == revision }) { return recorded }
         if revision > currentRevision { throw .rejected(.futureRevision) }
@@ -55,11 +55,12 @@ extension KeyValueStore {
     /// The hashes that recent compactions recorded, ascending by revision, at most ten.
     public var compactionHashes: [KeyValueHash] { compaction.hashes }
 
-    /// The hash over the whole backend but the figures in `meta` that differ between members. O(size of the backend).
+    /// The hash over the whole backend but the figures in `meta` that differ between members, and Martlet's own bucket,
+    /// which etcd's members do not have. O(size of the backend).
     public func hash() throws(StoreError) -> UInt32 {
         var crc = CRC32C()
         let left: [[UInt8]] = [MetaKey.consistentIndex, MetaKey.term, MetaKey.storageVersion]
-        for bucket in BackendBucket.allCases {
+        for bucket in BackendBucket.shared {
             crc.update(bucket.nameBytes)
             if bucket == .key {
                 try backend.forEachRow(from: .zero) { (row, value) throws(StoreError) -> Bool in

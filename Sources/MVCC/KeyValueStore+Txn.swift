@@ -38,7 +38,8 @@ extension KeyValueStore {
 
     // MARK: Before execution
 
-    /// Evaluates the compares of a transaction and of the nested ones in its chosen branch, in order of their appearance.
+    /// Evaluates the compares of a transaction and of the nested ones in its chosen branch, in order of their
+    /// appearance.
     private func choosePath(_ txn: TxnCommand, in bytes: [UInt8], _ path: inout [Bool]) throws(StoreError) {
         var holds = true
         for compare in txn.compares where holds { holds = try evaluate(compare, in: bytes) }
@@ -174,7 +175,8 @@ extension KeyValueStore {
             let stored = scratch
             return compare.result.holds(
                 compareBytes(stored.span.bytes.extracting(row.value), bytes.span.bytes.extracting(value)))
-        case .unknown: return true
+        // Equal to whatever it is compared with, as in etcd.
+        case .unknown: return compare.result.holds(0)
         }
     }
 }

@@ -134,10 +134,12 @@ extension KeyValueStore {
     }
 
     /// Notes how many seconds a lease had left; an unknown lease is passed over.
-    public func checkpointLease(_ id: LeaseID, remaining: Int64) {
+    /// - Parameter persists: whether the file gets to know it.
+    public func checkpointLease(_ id: LeaseID, remaining: Int64, persists: Bool) {
         guard var record = leases[id] else { return }
         record.remaining = remaining
         leases[id] = record
+        guard persists else { return }
         backend.put(LeaseRecord.key(of: id), record.encoded, in: .lease)
     }
 

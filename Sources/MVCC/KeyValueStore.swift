@@ -1,7 +1,7 @@
 internal import Base
 
-/// The key-value store of a member: the index of all keys in memory, their rows in the backend, the leases that keys are
-/// attached to, and the compaction of history. One thread owns it; it reads no clock and starts nothing by itself.
+/// The key-value store of a member: the index of all keys in memory, their rows in the backend, the leases that keys
+/// are attached to, and the compaction of history. One thread owns it; it reads no clock and starts nothing by itself.
 ///
 /// Requests come as commands whose keys are offsets into the request's bytes; answers are appended, encoded, to the
 /// caller's buffer, with stored rows copied as they are.

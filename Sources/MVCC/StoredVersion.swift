@@ -4,16 +4,17 @@ internal import EtcdProto
 /// An immutable version of the backend's file, for reading. Keeps the file's pages of that version from being reused.
 public struct StoredVersion: Sendable {
     private let transaction: ReadTransaction
-    /// By raw value of `BackendBucket`.
-    private let buckets: [Bucket]
+    /// By raw value of `BackendBucket`; nil only for `martlet`.
+    private let buckets: [Bucket?]
     public let statistics: BackendStatistics
 
     init(_ database: Database) throws(BackendError) {
         do throws(BoltError) {
             let transaction = try database.beginRead()
-            var buckets: [Bucket] = []
+            var buckets: [Bucket?] = []
             for bucket in BackendBucket.allCases {
-                guard let found = try transaction.bucket(bucket.nameBytes) else {
+                let found = try transaction.bucket(bucket.nameBytes)
+                guard found != nil || bucket == .martlet else {
                     throw .corrupted(file: database.path, page: 0, reason: "no bucket \(bucket.name)")
                 }
                 buckets.append(found)
@@ -27,19 +28,8 @@ public struct StoredVersion: Sendable {
         }
     }
 
-    /// Bytes of this version as a file of its own, such as a raft snapshot carries.
-    public var imageSize: Int64 { transaction.size }
-
-    /// A part of this version as a file of its own: `count` bytes from `offset`, fewer only at its end. May be called
-    /// on any thread; blocks for the disk. O(count).
-    public func readImage(at offset: Int64, count: Int) throws(BackendError) -> [UInt8] {
-        do throws(BoltError) { return try transaction.readImage(at: offset, count: count) } catch {
-            throw BackendError(error)
-        }
-    }
-
     func get(_ key: [UInt8], in bucket: BackendBucket) throws(BackendError) -> [UInt8]? {
-        do throws(BoltError) { return try buckets[bucket.rawValue].get(key) } catch { throw BackendError(error) }
+        do throws(BoltError) { return try buckets[bucket.rawValue]?.get(key) } catch { throw BackendError(error) }
     }
 
     /// The value of `key` as eight bytes, big endian.
@@ -57,7 +47,7 @@ public struct StoredVersion: Sendable {
         of key: [UInt8], in bucket: BackendBucket, field: Int?, to out: inout [UInt8]
     ) throws(BackendError) -> Bool {
         do throws(BoltError) {
-            let found: Void? = try buckets[bucket.rawValue].withValue(for: key) { (value) throws(BoltError) in
+            let found: Void? = try buckets[bucket.rawValue]?.withValue(for: key) { (value) throws(BoltError) in
                 if let field { Wire.appendBytesHeader(field, count: value.count, to: &out) }
                 out.append(copying: value.bytes)
             }
@@ -71,9 +61,10 @@ public struct StoredVersion: Sendable {
     func forEach(
         in bucket: BackendBucket, from start: [UInt8], _ body: (Span<UInt8>, Span<UInt8>) throws(StoreError) -> Bool
     ) throws(StoreError) {
+        guard let bucket = buckets[bucket.rawValue] else { return }
         var failure: StoreError?
         do throws(BoltError) {
-            var cursor = buckets[bucket.rawValue].cursor()
+            var cursor = bucket.cursor()
             var goOn = try start.isEmpty ? cursor.first() : cursor.seek(start)
             while goOn {
                 goOn = try cursor.withItem { (key, value) throws(BoltError) -> Bool in

@@ -142,7 +142,8 @@ public struct TxnCommand: Sendable, Equatable {
         return operation
     }
 
-    /// Whether it can be answered without raft: both branches hold only ranges. A nested transaction counts as a change.
+    /// Whether it can be answered without raft: both branches hold only ranges. A nested transaction counts as a
+    /// change.
     public var isReadOnly: Bool {
         (success + failure).allSatisfy { operation in
             if case .range = operation { true } else { false }

@@ -1,3 +1,4 @@
+public import Auth
 public import Base
 public import EtcdProto
 public import Platform
@@ -51,8 +52,17 @@ public struct ClientRequest: Sendable {
     public var deadline: Instant?
     /// The client asked (metadata `hasleader: true`) for an error at once when no leader is known.
     public var requiresLeader: Bool
+    /// On whose behalf; only looked at while authentication is on.
+    public var identity: ClientIdentity
+    /// Another member asks: it needs no rights, and learners answer it, too.
+    public var isFromPeer: Bool
 
-    public init(ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false) {
+    public init(
+        ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false,
+        identity: ClientIdentity = .nobody, isFromPeer: Bool = false
+    ) {
+        self.identity = identity
+        self.isFromPeer = isFromPeer
         self.ticket = ticket
         self.body = body
         self.deadline = deadline

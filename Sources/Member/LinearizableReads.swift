@@ -1,3 +1,4 @@
+package import Auth
 package import Base
 internal import EtcdProto
 package import Platform
@@ -10,11 +11,15 @@ package struct LinearizableReads {
         package var address: ReplyAddress
         package var body: ClientRequest.Body
         package var deadline: Instant
+        package var identity: ClientIdentity
 
-        package init(address: ReplyAddress, body: ClientRequest.Body, deadline: Instant) {
+        package init(
+            address: ReplyAddress, body: ClientRequest.Body, deadline: Instant, identity: ClientIdentity = .nobody
+        ) {
             self.address = address
             self.body = body
             self.deadline = deadline
+            self.identity = identity
         }
     }
 

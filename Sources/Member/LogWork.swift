@@ -33,9 +33,9 @@ package struct LogCompletion: Sendable {
 
 /// The appends of one batch of work, merged so that one write and one sync serve them all.
 ///
-/// Merging keeps the meaning: entries behind one another are joined, the last hard state wins, and one append that needs
-/// a sync makes the whole need it. An append whose entries do not continue the previous ones (another leader overwrote
-/// them) starts a new merge.
+/// Merging keeps the meaning: entries behind one another are joined, the last hard state wins, and one append that
+/// needs a sync makes the whole need it. An append whose entries do not continue the previous ones (another leader
+/// overwrote them) starts a new merge.
 package struct MergedAppend {
     package private(set) var sequence: UInt64 = 0
     package private(set) var hardState: HardState?

@@ -52,6 +52,11 @@ public struct MemberConfiguration: Sendable {
     public var maxRequestBytes = 1_572_864
     /// `--warning-apply-duration`.
     public var warningApplyDuration: Duration = .milliseconds(100)
+    /// `--force-new-cluster`: the member throws all others out and goes on alone.
+    public var forcesNewCluster = false
+    /// `--raise-cluster-version`: whether an existing cluster is taken to Martlet's own version, from where the older
+    /// programs cannot take it back.
+    public var raisesClusterVersion = false
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes of address space reserved for the backend file; the file cannot grow beyond it.
@@ -62,6 +67,12 @@ public struct MemberConfiguration: Sendable {
     /// Election timeout in ticks.
     public var electionTicks: Int {
         Int(electionTimeout.inNanoseconds / heartbeatInterval.inNanoseconds)
+    }
+
+    /// Shorter leases than one and a half election timeouts, in whole seconds, are granted this much.
+    public var minimumLeaseTTL: Int64 {
+        let nanoseconds = Int64(3 * electionTicks / 2) * heartbeatInterval.inNanoseconds
+        return (nanoseconds + 999_999_999) / 1_000_000_000
     }
 
     /// How long a request may take: 5 s and two election timeouts.

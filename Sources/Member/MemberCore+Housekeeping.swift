@@ -54,18 +54,14 @@ extension MemberCore {
         let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting
         if now >= nextCommit || backend.needsCommit || snapshotWaits {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            if let batch = backend.freeze() {
-                effects.commit = batch
-                fixSendingPoint()
-            }
+            effects.commit = backend.freeze()
         }
-        sendSnapshotsOfUnchangedFile()
+        effects.copiesDatabase = copyForPeers(isCommitting: effects.commit != nil)
     }
 
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
-        sendSnapshotsOfCommit()
     }
 
     // MARK: Compaction

@@ -1,4 +1,5 @@
 internal import Apply
+internal import Auth
 internal import Base
 internal import EtcdProto
 internal import MVCC
@@ -14,26 +15,29 @@ extension MemberCore {
         let deadline = request.deadline.map { min($0, limit) } ?? limit
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
-        if applier.cluster.local?.isLearner == true, !request.body.isAnsweredByLearners {
-            return outbox.refuse(address, .notSupportedForLearner)
-        }
         do throws(EtcdError) {
+            if !request.isFromPeer {
+                if applier.cluster.local?.isLearner == true, !request.body.isAnsweredByLearners {
+                    throw .notSupportedForLearner
+                }
+                try authorize(request.body, request.identity)
+            }
             switch request.body {
             case .range(let bytes):
                 let command = try decode { () throws(WireError) in try RangeCommand(bytes) }
                 if command.isSerializable {
                     try answerRange(command, in: bytes, to: address)
                 } else {
-                    try enqueue(request.body, address, deadline)
+                    try enqueue(request, address, deadline)
                 }
             case .txn(_, .serializableRead): answer(request.body, to: address)
             case .txn(_, .linearizableRead), .memberList(true), .probe(true):
-                try enqueue(request.body, address, deadline)
-            case .put(let bytes): try propose(.put, bytes, for: .client(address), deadline)
-            case .deleteRange(let bytes): try propose(.deleteRange, bytes, for: .client(address), deadline)
-            case .txn(let bytes, .write): try propose(.txn, bytes, for: .client(address), deadline)
-            case .compaction(let bytes): try propose(.compaction, bytes, for: .client(address), deadline)
-            case .alarm(let bytes): try propose(.alarm, bytes, for: .client(address), deadline)
+                try enqueue(request, address, deadline)
+            case .put(let bytes): try propose(.put, bytes, request, address, deadline)
+            case .deleteRange(let bytes): try propose(.deleteRange, bytes, request, address, deadline)
+            case .txn(let bytes, .write): try propose(.txn, bytes, request, address, deadline)
+            case .compaction(let bytes): try propose(.compaction, bytes, request, address, deadline)
+            case .alarm(let bytes): try propose(.alarm, bytes, request, address, deadline)
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
@@ -46,9 +50,12 @@ extension MemberCore {
 
     // MARK: Reads
 
-    private func enqueue(_ body: ClientRequest.Body, _ address: ReplyAddress, _ deadline: Instant) throws(EtcdError) {
+    private func enqueue(
+        _ request: ClientRequest, _ address: ReplyAddress, _ deadline: Instant
+    ) throws(EtcdError) {
         guard reads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
-        reads.enqueue(.init(address: address, body: body, deadline: deadline))
+        reads.enqueue(
+            .init(address: address, body: request.body, deadline: deadline, identity: request.identity))
     }
 
     func beginReadRound() {
@@ -60,7 +67,15 @@ extension MemberCore {
 
     /// Answers the reads whose index has been applied.
     func serveReads() {
-        for read in reads.takeReadable(applied: node.applied) { answer(read.body, to: read.address) }
+        for read in reads.takeReadable(applied: node.applied) {
+            do throws(EtcdError) {
+                // Rights may have changed while the read waited.
+                try authorize(read.body, read.identity)
+                answer(read.body, to: read.address)
+            } catch {
+                outbox.refuse(read.address, error)
+            }
+        }
     }
 
     /// Answers a read from the applied state as it is now.
@@ -117,7 +132,7 @@ extension MemberCore {
         EtcdError(.internal, "grpc: error unmarshalling request: \(error)")
     }
 
-    private func decode<Command>(_ body: () throws(WireError) -> Command) throws(EtcdError) -> Command {
+    func decode<Command>(_ body: () throws(WireError) -> Command) throws(EtcdError) -> Command {
         do { return try body() } catch { throw Self.malformed(error) }
     }
 
@@ -126,20 +141,22 @@ extension MemberCore {
 
     // MARK: Changes
 
-    /// Queues a change for this turn's proposal.
+    /// Queues a client's change for this turn's proposal.
     /// - Throws: what the client is told when the change may not be proposed.
-    func propose(
-        _ kind: ProposalKind, _ message: [UInt8], for waiter: PendingRequests.Waiter, _ deadline: Instant
+    private func propose(
+        _ kind: ProposalKind, _ message: [UInt8], _ request: ClientRequest, _ address: ReplyAddress, _ deadline: Instant
     ) throws(EtcdError) {
         guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
         guard node.committed - node.applied <= MemberLimits.unappliedEntries else { throw .tooManyRequests }
         guard !applier.backend.isFull else { throw .tooManyRequests }
         try checkSpace(for: kind, message)
         let id = ids.next()
-        let entry = kind.entry(message, requestID: id)
+        // Without authentication there is nobody to name.
+        let identity = applier.auth.isEnabled ? request.identity : .nobody
+        let entry = kind.entry(message, requestID: id, identity: identity)
         guard entry.count <= configuration.maxRequestBytes else { throw .requestTooLarge }
-        proposals.append(entry)
-        pending.insert(id, waiter, deadline: deadline)
+        queueProposal(entry, id)
+        pending.insert(id, .client(address), deadline: deadline)
     }
 
     /// Refuses what would take the backend over its quota, and raises the alarm that makes every member refuse it.
@@ -160,7 +177,8 @@ extension MemberCore {
         isRaisingAlarm = true
         let request = OwnMessage.noSpaceAlarm(of: localID)
         let id = ids.next()
-        proposals.append(ProposalKind.alarm.entry(request, requestID: id))
+        // Nobody's name is needed for it: only clients' alarms are checked, before they are proposed.
+        queueProposal(ProposalKind.alarm.entry(request, requestID: id), id)
         pending.insert(id, .own(.alarm), deadline: now + configuration.requestTimeout)
     }
 
@@ -170,13 +188,30 @@ extension MemberCore {
         do throws(ProposalError) {
             try node.propose(proposals)
             proposals.removeAll(keepingCapacity: true)
+            proposalIDs.removeAll(keepingCapacity: true)
         } catch .noLeader, .transferInProgress {
             // The requests wait; their deadlines answer them if no leader comes.
         } catch {
             log(.warn, "dropped proposals", ["reason": "\(error)", "count": "\(proposals.count)"])
             figures.proposalsFailed += UInt64(proposals.count)
             proposals.removeAll(keepingCapacity: true)
+            proposalIDs.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// Adds an entry to those that are proposed together at the end of the turn.
+    func queueProposal(_ entry: [UInt8], _ id: UInt64) {
+        proposals.append(entry)
+        proposalIDs.append(id)
+    }
+
+    /// Without a leader proposals pile up; those that nobody waits for any more are dropped. O(queued).
+    func dropAbandonedProposals() {
+        guard !proposals.isEmpty else { return }
+        let kept = proposals.indices.filter { pending.contains(proposalIDs[$0]) }
+        guard kept.count < proposals.count else { return }
+        proposals = kept.map { proposals[$0] }
+        proposalIDs = kept.map { proposalIDs[$0] }
     }
 }
 
@@ -184,7 +219,7 @@ extension ClientRequest.Body {
     /// A learner serves only what needs neither a quorum nor the newest state.
     var isAnsweredByLearners: Bool {
         switch self {
-        case .status, .hashKV, .probe(linearizable: false): true
+        case .status, .probe: true
         case .range(let bytes): (try? RangeCommand(bytes))?.isSerializable ?? true
         default: false
         }

@@ -16,34 +16,34 @@ struct SnapshotSending {
     /// How long after a snapshot has arrived the log is kept for its receiver.
     static let logRetention: Duration = .seconds(30)
 
-    /// Raft's requests that wait for the file.
+    /// Raft's requests that wait for the file to be in a known state.
     private(set) var waiting: [Message] = []
-    /// What the file will be when the commit under way is done.
-    private var point: Snapshot?
+    /// The state that the file is in, or will be in after the commit under way, and for whom it is copied.
+    private var fixed: (messages: [Message], snapshot: Snapshot)?
     private var underWay = 0
     private var keepsLogUntil = Instant(nanoseconds: 0)
 
-    var isWaiting: Bool { !waiting.isEmpty }
+    /// Whether a known state of the file is needed.
+    var isWaiting: Bool { !waiting.isEmpty && fixed == nil }
 
     /// - Returns: false when there are too many already.
     mutating func request(_ message: Message) -> Bool {
-        guard underWay + waiting.count < Self.limit else { return false }
+        guard underWay + waiting.count + (fixed?.messages.count ?? 0) < Self.limit else { return false }
         waiting.append(message)
         return true
     }
 
-    mutating func fix(_ point: Snapshot) { if isWaiting { self.point = point } }
-
-    /// The commit is done: what can be sent with which state.
-    mutating func takeFixed() -> (messages: [Message], snapshot: Snapshot)? {
-        guard let fixed = point.take() else { return nil }
-        return take(with: fixed)
+    /// The file is in this state once what the backend's thread has been given is done.
+    mutating func fix(_ snapshot: Snapshot) {
+        fixed = (waiting, snapshot)
+        waiting = []
     }
 
-    mutating func take(with snapshot: Snapshot) -> (messages: [Message], snapshot: Snapshot) {
-        defer { waiting = [] }
-        underWay += waiting.count
-        return (waiting, snapshot)
+    /// The file has been copied.
+    mutating func copied() -> (messages: [Message], snapshot: Snapshot)? {
+        defer { fixed = nil }
+        underWay += fixed?.messages.count ?? 0
+        return fixed
     }
 
     mutating func ended(failed: Bool, at now: Instant) {
@@ -52,7 +52,9 @@ struct SnapshotSending {
     }
 
     /// Whether the log must not be cut now.
-    func keepsLog(at now: Instant) -> Bool { underWay > 0 || isWaiting || now < keepsLogUntil }
+    func keepsLog(at now: Instant) -> Bool {
+        underWay > 0 || !waiting.isEmpty || fixed != nil || now < keepsLogUntil
+    }
 }
 
 /// The state that came with a leader's snapshot, opened and read on the backend's thread.
@@ -94,29 +96,27 @@ extension MemberCore {
         }
     }
 
-    /// A commit has just been frozen.
-    func fixSendingPoint() {
-        guard sendingSnapshots.isWaiting, let state = appliedState() else { return }
-        sendingSnapshots.fix(state)
-    }
-
-    /// A commit is done.
-    func sendSnapshotsOfCommit() {
-        guard let (messages, snapshot) = sendingSnapshots.takeFixed() else { return }
-        send(messages, with: snapshot)
-    }
-
-    /// The file holds everything already.
-    func sendSnapshotsOfUnchangedFile() {
+    /// Asks for a copy of the file for the peers that need a snapshot, if its state is known: a commit of everything
+    /// has just been handed out, or there is nothing to commit.
+    /// - Returns: whether the file is to be copied behind the commit.
+    func copyForPeers(isCommitting: Bool) -> Bool {
+        guard sendingSnapshots.isWaiting else { return false }
         let backend = applier.backend
-        guard sendingSnapshots.isWaiting, !backend.isCommitting, !backend.hasChanges, let state = appliedState() else {
-            return
+        guard isCommitting || (!backend.isCommitting && !backend.hasChanges), let state = appliedState() else {
+            return false
         }
-        let (messages, snapshot) = sendingSnapshots.take(with: state)
-        send(messages, with: snapshot)
+        sendingSnapshots.fix(state)
+        return true
     }
 
-    private func send(_ messages: [Message], with snapshot: Snapshot) {
+    func databaseCopied(_ copy: DatabaseCopy) {
+        guard let (messages, snapshot) = sendingSnapshots.copied() else {
+            preconditionFailure("nobody asked for a copy of the database")
+        }
+        send(messages, with: snapshot, copy)
+    }
+
+    private func send(_ messages: [Message], with snapshot: Snapshot, _ database: DatabaseCopy) {
         for var message in messages {
             message.snapshot = snapshot
             // A term may have passed since raft asked; the receiver would ignore an old one.
@@ -126,8 +126,7 @@ extension MemberCore {
                 node.reportSnapshot(to: message.to, failed: true)
                 continue
             }
-            outgoing.snapshots.append(
-                OutgoingSnapshot(message: message, database: applier.backend.committedVersion))
+            outgoing.snapshots.append(OutgoingSnapshot(message: message, database: database))
         }
     }
 

@@ -10,9 +10,6 @@ extension MemberCore {
     static let versionRoundInterval: Duration = .seconds(4)
     /// What a cluster is set to while not all of its members have said their version.
     static let oldestClusterVersion = SemanticVersion(major: 3, minor: 0)
-    /// The first version whose members understand requests of their own for attributes and version; those before know
-    /// only changes of the v2 tree.
-    static let firstWithOwnRequests = SemanticVersion(major: 3, minor: 5)
 
     /// Asks the others for their versions when they are needed.
     func watchCluster() {
@@ -43,8 +40,10 @@ extension MemberCore {
                     ProposalKind.clusterMemberAttributesSet.entry(message, requestID: $0)
                 }
             case .legacy:
-                let (path, value) = legacyAttributes
-                propose(own: .publish, deadline) { OwnMessage.legacyPut(path, value, requestID: $0) }
+                propose(own: .publish, deadline) {
+                    LegacyMessage.attributes(
+                        of: localID, name: configuration.name, clientURLs: configuration.clientURLs, requestID: $0)
+                }
             }
         }
         decideVersion(form, deadline)
@@ -53,9 +52,14 @@ extension MemberCore {
     private func decideVersion(_ form: RequestForm, _ deadline: Instant) {
         guard node.isLeader, !isSettingVersion else { return }
         let current = applier.cluster.version
-        guard let version = decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil),
-            current.map({ $0 < version }) ?? true
-        else { return }
+        guard let version = decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil) else { return }
+        // A version that has been agreed on is only raised when the operator says so: the way back ends there
+        // (docs/decisions/092-the-way-back.md).
+        if let current, current > Self.oldestClusterVersion {
+            guard configuration.raisesClusterVersion, current < version else { return }
+        } else if let current, current >= version {
+            return
+        }
         isSettingVersion = true
         if let current {
             log(
@@ -71,14 +75,15 @@ extension MemberCore {
             }
         case .legacy:
             propose(own: .clusterVersion, deadline) {
-                OwnMessage.legacyPut("/0/version", "\(version)", requestID: $0)
+                LegacyMessage.clusterVersion("\(version)", requestID: $0)
             }
         }
     }
 
-    /// The oldest version among all members; nil while one is unknown.
+    /// The oldest version among all members, and at most what the data directory is taken to be of, unless it may be
+    /// raised; nil while the version of a member is unknown.
     private var decidedVersion: SemanticVersion? {
-        var oldest = ServerVersion.etcd.majorMinor
+        var oldest = configuration.raisesClusterVersion ? ServerVersion.etcd.majorMinor : assumedVersion
         for member in applier.cluster.members where member.id != localID {
             guard let text = peers.version(of: member.id), let version = try? SemanticVersion(parsing: text) else {
                 return nil
@@ -91,50 +96,27 @@ extension MemberCore {
     private enum RequestForm { case own, legacy }
 
     /// How members tell each other of attributes and version: in the form that the oldest of them understands. Members
-    /// before 3.5 end at an entry of the new form, those from 3.7 on at one of the old form.
+    /// before 3.5 end at an entry of the new form, those from 3.7 on at one of the old form; 3.5 takes both and writes
+    /// the old one.
     private var requestForm: RequestForm? {
         if let version = applier.cluster.version, version > Self.oldestClusterVersion {
-            return version < Self.firstWithOwnRequests ? .legacy : .own
+            return version < DirectoryVersion.modern ? .legacy : .own
         }
-        if let decided = decidedVersion { return decided < Self.firstWithOwnRequests ? .legacy : .own }
+        if let decided = decidedVersion { return decided < DirectoryVersion.modern ? .legacy : .own }
         // Somebody cannot be asked. Those who answered decide, once everybody had the time to.
         guard now - peers.startedAt >= Self.versionPatience else { return nil }
         let known = applier.cluster.members.compactMap { peers.version(of: $0.id) }.compactMap {
             try? SemanticVersion(parsing: $0)
         }
-        return known.contains { $0 < Self.firstWithOwnRequests } ? .legacy : .own
+        return known.contains { $0 < DirectoryVersion.modern } ? .legacy : .own
     }
 
     /// How long after its start a member waits for the versions of all others.
     private static let versionPatience: Duration = .seconds(6)
 
-    private var legacyAttributes: (path: String, value: String) {
-        var fields: [JSON.Member] = [.init("name", .string(configuration.name))]
-        if !configuration.clientURLs.isEmpty {
-            fields.append(.init("clientURLs", .array(configuration.clientURLs.map(JSON.string))))
-        }
-        return ("/0/members/\(localID)/attributes", JSON.object(fields).text)
-    }
-
     private func propose(own: PendingRequests.OwnProposal, _ deadline: Instant, _ entry: (UInt64) -> [UInt8]) {
         let id = ids.next()
-        proposals.append(entry(id))
+        queueProposal(entry(id), id)
         pending.insert(id, .own(own), deadline: deadline)
-    }
-}
-
-extension OwnMessage {
-    /// A `Request` of the v2 API that puts a value, as members before 3.5 log it: without an envelope, every field
-    /// written.
-    static func legacyPut(_ path: String, _ value: String, requestID: UInt64) -> [UInt8] {
-        var out: [UInt8] = []
-        Wire.appendVarintField(1, requestID, to: &out)
-        Wire.appendBytesField(2, "PUT".utf8, to: &out)
-        Wire.appendBytesField(3, path.utf8, to: &out)
-        Wire.appendBytesField(4, value.utf8, to: &out)
-        Wire.appendVarintField(5, 0, to: &out)
-        Wire.appendBytesField(6, "".utf8, to: &out)
-        for field in [7, 9, 10, 11, 12, 13, 14, 15, 16] { Wire.appendVarintField(field, 0, to: &out) }
-        return out
     }
 }

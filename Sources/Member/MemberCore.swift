@@ -1,5 +1,5 @@
-internal import Apply
-internal import Base
+package import Apply
+package import Base
 internal import EtcdProto
 package import MVCC
 internal import Membership
@@ -13,19 +13,23 @@ internal import RaftCore
 /// (3) at most one backend commit and one snapshot are under way.
 package final class MemberCore {
     let configuration: MemberConfiguration
-    let localID: MemberID
-    let clusterID: ClusterID
+    package let localID: MemberID
+    package let clusterID: ClusterID
     var node: RaftNode
     /// Replaced as a whole when a leader's snapshot is installed.
-    var applier: Applier
+    package internal(set) var applier: Applier
     /// The membership as raft last confirmed it, for the next snapshot.
     var confState: ConfState
+    /// What the cluster version is taken to be as long as none has been agreed on.
+    let assumedVersion: SemanticVersion
     /// As the last `Ready` said.
     var leader = MemberID.none
     var ids: RequestIDGenerator
 
     /// Proposals of this turn, or of earlier ones while no leader is known.
     var proposals: [[UInt8]] = []
+    /// Their request IDs, one for each.
+    var proposalIDs: [UInt64] = []
     var pending = PendingRequests()
     var reads = LinearizableReads()
     var outbox = ResponseOutbox()
@@ -88,6 +92,7 @@ package final class MemberCore {
         unixMillisecondsAtStart = unixMilliseconds
         startedAt = now
         contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
+        assumedVersion = restored.assumedVersion
         self.now = now
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
@@ -142,6 +147,7 @@ package final class MemberCore {
         case .committed(let completion): backendCommitted(completion)
         case .statistics(let reply): effects.statistics.append((reply, statistics()))
         case .peer(let report): handle(report)
+        case .copied(let copy): databaseCopied(copy)
         case .installed(let installed): take(installed)
         case .leave: leave()
         case .failed(let error): fail(error)
@@ -202,6 +208,7 @@ package final class MemberCore {
             case .own(.alarm): isRaisingAlarm = false
             }
         }
+        dropAbandonedProposals()
         expirePromotions()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1

@@ -33,6 +33,7 @@ final class MemberDriver {
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
         case commit(CommitBatch)
+        case copy
         case install(Snapshot)
         case prepareSegment
     }
@@ -58,7 +59,8 @@ final class MemberDriver {
         backendFile = BackendSlot(files.backend)
         logWriter = files.makeWriter(configuration, clock: platform.clock)
         let backend = try Self.startBackendThread(
-            backendFile, SnapshotInstaller(files, core, configuration, platform), pipeline: logWriter.pipeline,
+            backendFile, SnapshotInstaller(files, core, configuration, platform.passwords),
+            pipeline: logWriter.pipeline,
             platform,
             inbox)
         backendThread = backend
@@ -102,6 +104,8 @@ final class MemberDriver {
                         let result = try changes.write(to: file.file)
                         let seconds = (clock.now() - start).inSeconds
                         inbox.post(.member(.committed(BackendCompletion(result: result, seconds: seconds))))
+                    case .copy:
+                        inbox.post(.member(.copied(try file.file.beginCopy(named: "snapshot for a peer"))))
                     case .install(let snapshot):
                         inbox.post(.member(.installed(try installer.install(snapshot, in: file))))
                     case .prepareSegment: try pipeline.prepare()
@@ -172,6 +176,7 @@ final class MemberDriver {
         if !effects.peers.isEmpty { network?.carry(effects.peers) }
         if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
         if let batch = effects.commit { backendThread.mailbox.post(.commit(batch)) }
+        if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
         if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }

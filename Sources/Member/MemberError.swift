@@ -1,5 +1,5 @@
-/// Why a member cannot start or cannot go on. The description is the line that the operator reads: what is wrong, where,
-/// and what to do.
+/// Why a member cannot start or cannot go on. The description is the line that the operator reads: what is wrong,
+/// where, and what to do.
 public struct MemberError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Kind: Sendable, Equatable {
         /// The configuration contradicts itself or the data directory.

@@ -1,4 +1,5 @@
 internal import Base
+package import MVCC
 internal import Platform
 internal import RaftCore
 
@@ -12,6 +13,8 @@ package enum MemberEvent: Sendable {
     case committed(BackendCompletion)
     /// The network has something from or about the other members.
     case peer(PeerReport)
+    /// The backend's thread has begun to copy its file.
+    case copied(DatabaseCopy)
     /// The backend's thread has opened the database of a leader's snapshot.
     case installed(InstalledSnapshot)
     /// The process wants to end: leadership is handed over first.

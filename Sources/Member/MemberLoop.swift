@@ -12,8 +12,12 @@ public struct MemberPlatform: Sendable {
     public var clock: any Clock
     public var threads: any Threads
     public var entropy: any Entropy
+    public var passwords: any Passwords
 
-    public init(disk: any Disk, clock: any Clock, threads: any Threads, entropy: any Entropy) {
+    public init(
+        disk: any Disk, clock: any Clock, threads: any Threads, entropy: any Entropy, passwords: any Passwords
+    ) {
+        self.passwords = passwords
         self.disk = disk
         self.clock = clock
         self.threads = threads
@@ -64,7 +68,8 @@ public final class MemberLoop: PeerHost {
             raftLogger.log(level: level.loggerLevel, "\(text)")
         }
         var opener = MemberOpener(
-            configuration, disk: platform.disk, clock: platform.clock, seed: platform.entropy.random(), raftLog: sink)
+            configuration, disk: platform.disk, clock: platform.clock, seed: platform.entropy.random(),
+            passwords: platform.passwords, raftLog: sink)
         let deadline = platform.clock.now() + lockPatience
         let parker = platform.threads.makeParker()
         var warned = false

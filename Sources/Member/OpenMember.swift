@@ -1,4 +1,5 @@
 internal import Apply
+internal import Auth
 package import Base
 package import MVCC
 internal import Membership
@@ -14,8 +15,10 @@ package struct RestoredMember {
     var node: RawNode<MemoryStorage>
     var applier: Applier
     var confState: ConfState
-    /// The last snapshot in the log; zero when there is none.
+    /// The snapshot in the log that the member started from; zero when there is none.
     var snapshotIndex: LogIndex
+    /// What the cluster version is taken to be as long as none has been agreed on.
+    var assumedVersion: SemanticVersion
 }
 
 /// A member's files, open and locked.
@@ -40,13 +43,16 @@ package struct MemberOpener {
     let disk: any Disk
     let clock: any Clock
     let seed: UInt64
+    let passwords: any Passwords
     let raftLog: LogSink?
     /// Lines for the log of the process.
     package internal(set) var lines: [LogLine] = []
 
     package init(
-        _ configuration: MemberConfiguration, disk: any Disk, clock: any Clock, seed: UInt64, raftLog: LogSink? = nil
+        _ configuration: MemberConfiguration, disk: any Disk, clock: any Clock, seed: UInt64,
+        passwords: any Passwords, raftLog: LogSink? = nil
     ) {
+        self.passwords = passwords
         self.configuration = configuration
         self.disk = disk
         self.clock = clock
@@ -54,16 +60,17 @@ package struct MemberOpener {
         self.raftLog = raftLog
     }
 
-    /// - Throws: why the member cannot start; nothing that could not be undone has been done to the directory then.
+    /// - Throws: why the member cannot start; nothing that could not be undone has been done to the directory then, and
+    ///   nothing at all if a newer version wrote it.
     package mutating func open() throws(MemberError) -> (RestoredMember, OpenFiles) {
+        let existing = try openExistingBackend()
         try prepareDirectories()
         let hasLog = try attempt("look for a log") { try WriteAheadLog.exists(on: disk, directory: walDirectory) }
-        let hasBackend = try attempt("look for a backend file") { try disk.exists(configuration.backendPath) }
-        if hasLog { return try restart(hasBackend: hasBackend) }
-        return try found(hasBackend: hasBackend)
+        if hasLog { return try restart(existing) }
+        return try found(existing)
     }
 
-    private var walDirectory: String { configuration.effectiveWALDirectory }
+    var walDirectory: String { configuration.effectiveWALDirectory }
 
     // MARK: Directories
 
@@ -112,11 +119,13 @@ package struct MemberOpener {
 
     // MARK: A new member
 
-    private mutating func found(hasBackend: Bool) throws(MemberError) -> (RestoredMember, OpenFiles) {
+    private mutating func found(_ existing: ExistingBackend?) throws(MemberError) -> (RestoredMember, OpenFiles) {
         let cluster = try foundingCluster()
-        let file = try openBackendFile()
+        let file: BackendFile
+        if let existing { file = existing.file } else { file = try openBackendFile() }
+        try prepare(file)
         let applier = try openStore(file, cluster)
-        if hasBackend, applier.backend.consistentIndex > .zero {
+        if existing != nil, applier.backend.consistentIndex > .zero {
             throw MemberError(
                 .dataDirectory,
                 "\(configuration.backendPath) holds the state up to entry \(applier.backend.consistentIndex), but there "
@@ -138,13 +147,13 @@ package struct MemberOpener {
         return (
             RestoredMember(
                 localID: cluster.localID, clusterID: cluster.id, node: node, applier: applier,
-                confState: ConfState(), snapshotIndex: .zero),
+                confState: ConfState(), snapshotIndex: .zero, assumedVersion: ServerVersion.etcd.majorMinor),
             OpenFiles(log: log, snapshots: snapshotter, disk: disk, backend: file)
         )
     }
 
     /// The cluster that `--initial-cluster` describes, its members not yet added: that is done through the log.
-    private func foundingCluster() throws(MemberError) -> RaftCluster {
+    func foundingCluster() throws(MemberError) -> RaftCluster {
         if let joining = configuration.joining { return try joinedCluster(joining) }
         let members = try foundingMembers()
         guard let local = members.first(where: { $0.name == configuration.name }) else {
@@ -179,7 +188,7 @@ package struct MemberOpener {
     func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
 
     /// A raft node whose log begins with the additions of the founding members.
-    private func bootstrap(_ cluster: RaftCluster) throws(MemberError) -> RawNode<MemoryStorage> {
+    func bootstrap(_ cluster: RaftCluster) throws(MemberError) -> RawNode<MemoryStorage> {
         if configuration.joining != nil { return try blankNode(cluster) }
         let peers = try foundingMembers().sorted { $0.id < $1.id }.map {
             Peer(id: $0.id, context: Array($0.json.text.utf8))
@@ -193,133 +202,7 @@ package struct MemberOpener {
         }
     }
 
-    // MARK: A member that has run before
-
-    private mutating func restart(hasBackend: Bool) throws(MemberError) -> (RestoredMember, OpenFiles) {
-        let snapshot: WALSnapshot
-        do {
-            let valid = try WriteAheadLog.validSnapshots(on: disk, directory: walDirectory)
-            snapshot = valid.last ?? WALSnapshot()
-        } catch {
-            throw MemberError(.corruption, "cannot read the log: \(error)")
-        }
-        guard hasBackend || snapshot.index == .zero else {
-            throw MemberError(
-                .dataDirectory,
-                "database file (\(configuration.backendPath)) of the backend is missing, and the log begins only at "
-                    + "entry \(snapshot.index.next()); restore the file, or start from a snapshot")
-        }
-        let file = try finishInstallation(of: snapshot, in: openBackendFile())
-        let (log, contents) = try openLog(at: snapshot)
-        let localID = contents.metadata.memberID
-        let applier = try openStore(
-            file, RaftCluster(id: contents.metadata.clusterID, localID: localID), recoversCluster: true)
-        let restored = try check(contents, snapshot, applier)
-        lines.append(
-            LogLine(
-                .info, "restarting local member",
-                [
-                    "cluster-id": "\(contents.metadata.clusterID)", "local-member-id": "\(localID)",
-                    "commit-index": "\(restored.hardState.commit)",
-                ]))
-        let isBlank = contents.entries.isEmpty && snapshot.index == .zero && restored.hardState.isEmpty
-        let node = try isBlank ? refound(localID) : resume(localID, restored, snapshot, contents.entries)
-        return (
-            RestoredMember(
-                localID: localID, clusterID: contents.metadata.clusterID, node: node, applier: applier,
-                confState: restored.confState, snapshotIndex: snapshot.index),
-            OpenFiles(log: log, snapshots: snapshotter, disk: disk, backend: file)
-        )
-    }
-
-    /// The member stopped after it had made its log and before it had written its first entry.
-    private func refound(_ localID: MemberID) throws(MemberError) -> RawNode<MemoryStorage> {
-        let cluster = try foundingCluster()
-        guard cluster.localID == localID else {
-            throw MemberError(
-                .configuration,
-                "the log in \(walDirectory) belongs to member \(localID), but the configuration describes "
-                    + "\(cluster.localID); use the configuration that it was created with, or another directory")
-        }
-        return try bootstrap(cluster)
-    }
-
-    private mutating func openLog(at snapshot: WALSnapshot) throws(MemberError) -> (WriteAheadLog, WALContents) {
-        do throws(WALError) {
-            return try WriteAheadLog.open(
-                on: disk, clock: clock, directory: walDirectory, at: snapshot, options: walOptions)
-        } catch {
-            guard error.isRepairable else { throw logError(error) }
-            lines.append(LogLine(.warn, "repairing WAL", ["dir": walDirectory, "error": "\(error)"]))
-        }
-        do throws(WALError) {
-            _ = try WriteAheadLog.repair(on: disk, directory: walDirectory)
-            lines.append(LogLine(.info, "repaired WAL", ["dir": walDirectory]))
-            return try WriteAheadLog.open(
-                on: disk, clock: clock, directory: walDirectory, at: snapshot, options: walOptions)
-        } catch {
-            throw logError(error)
-        }
-    }
-
-    private func logError(_ error: WALError) -> MemberError {
-        if case .locked = error { return MemberError(.inUse, "\(error)") }
-        if case .disk(let error) = error { return MemberError(.disk, "cannot read the log: \(error)") }
-        return MemberError(.corruption, "failed to read WAL, cannot be repaired: \(error)")
-    }
-
-    /// Log, snapshot and backend must fit together: what the backend holds has to be in the log or in the snapshot.
-    private func check(
-        _ contents: WALContents, _ snapshot: WALSnapshot, _ applier: Applier
-    ) throws(MemberError) -> (hardState: HardState, confState: ConfState) {
-        let consistent = applier.backend.consistentIndex
-        guard consistent >= snapshot.index else {
-            throw MemberError(
-                .corruption,
-                "failed to recover v3 backend from snapshot: \(configuration.backendPath) holds the state up to entry "
-                    + "\(consistent), but the log begins at \(snapshot.index); restore the file, or start from a snapshot"
-            )
-        }
-        let last = contents.entries.last?.index ?? snapshot.index
-        guard consistent <= last else {
-            throw MemberError(
-                .corruption,
-                "\(configuration.backendPath) holds the state up to entry \(consistent), but the log in \(walDirectory) "
-                    + "ends at \(last): its end is lost; start from a snapshot of the backend file")
-        }
-        var hardState = contents.hardState
-        guard hardState.commit <= last else {
-            throw MemberError(
-                .corruption,
-                "the log in \(walDirectory) ends at entry \(last), but \(hardState.commit) were committed; start from a "
-                    + "snapshot of the backend file")
-        }
-        hardState.commit = max(hardState.commit, snapshot.index)
-        let voters = applier.cluster.members.filter { !$0.isLearner }.map(\.id)
-        let learners = applier.cluster.members.filter(\.isLearner).map(\.id)
-        return (hardState, ConfState(voters: voters, learners: learners))
-    }
-
-    private func resume(
-        _ localID: MemberID, _ restored: (hardState: HardState, confState: ConfState), _ snapshot: WALSnapshot,
-        _ entries: [Entry]
-    ) throws(MemberError) -> RawNode<MemoryStorage> {
-        var storage = MemoryStorage()
-        do {
-            // The membership is the backend's: changes up to its index are not handed to raft again.
-            try storage.apply(
-                Snapshot(
-                    metadata: SnapshotMetadata(
-                        confState: restored.confState, index: snapshot.index, term: snapshot.term)))
-            storage.setHardState(restored.hardState)
-            storage.append(entries)
-            var configuration = raftConfiguration(localID)
-            configuration.applied = snapshot.index
-            return try RawNode(configuration, storage: storage)
-        } catch {
-            throw MemberError(.corruption, "cannot restart raft: \(error)")
-        }
-    }
+    // MARK: Raft
 
     func raftConfiguration(_ localID: MemberID) -> Config {
         var config = Config(id: localID, electionTicks: configuration.electionTicks, heartbeatTicks: 1)
@@ -337,7 +220,7 @@ package struct MemberOpener {
 
     // MARK: Files
 
-    private var walOptions: WriteAheadLog.Options {
+    var walOptions: WriteAheadLog.Options {
         var options = WriteAheadLog.Options()
         options.syncs = !configuration.unsafeNoSync
         return options
@@ -347,21 +230,22 @@ package struct MemberOpener {
         Snapshotter(disk: disk, clock: clock, directory: configuration.snapshotDirectory)
     }
 
+    /// Opens the backend file without writing to it, if it is there; creates it otherwise.
     mutating func openBackendFile() throws(MemberError) -> BackendFile {
         let start = clock.now()
         let file: BackendFile
         do throws(BackendError) {
-            file = try BackendFile.open(configuration.backendPath, on: disk, options: configuration.backendFileOptions)
+            file = try BackendFile.openUntouched(
+                configuration.backendPath, on: disk, options: configuration.backendFileOptions)
         } catch .locked {
             throw MemberError(
                 .inUse,
                 "db file \(configuration.backendPath) is flocked by another process; stop it, or use another --data-dir"
             )
         } catch {
-            throw MemberError(.corruption, "failed to open database: \(error)")
-        }
-        do { try disk.syncDirectory(configuration.snapshotDirectory) } catch {
-            throw MemberError(.disk, "cannot open the backend file: \(error)")
+            throw MemberError(
+                .corruption,
+                "failed to open database: \(error); restore the file from a backup, or start from a snapshot")
         }
         lines.append(
             LogLine(
@@ -369,18 +253,21 @@ package struct MemberOpener {
         return file
     }
 
-    private mutating func openStore(
-        _ file: BackendFile, _ blank: RaftCluster, recoversCluster: Bool = false
-    ) throws(MemberError) -> Applier {
+    /// Makes an open backend file ready for use.
+    func prepare(_ file: BackendFile) throws(MemberError) {
         do {
-            let backend = try Backend(try file.read(), limits: configuration.backendLimits)
-            let store = try KeyValueStore(backend)
-            lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(store.currentRevision)"]))
-            let cluster =
-                recoversCluster
-                ? try RaftCluster(id: blank.id, localID: blank.localID, recoveringFrom: backend) : blank
-            return try Applier(
-                store, cluster: cluster, limits: ApplyLimits(quotaBytes: configuration.quotaBytes ?? 0))
+            try file.createBuckets()
+            try disk.syncDirectory(configuration.snapshotDirectory)
+        } catch {
+            throw MemberError(.disk, "cannot open the backend file: \(error)")
+        }
+    }
+
+    mutating func openStore(_ file: BackendFile, _ cluster: RaftCluster) throws(MemberError) -> Applier {
+        do {
+            let applier = try configuration.openApplier(file, passwords) { _ in cluster }
+            lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(applier.store.currentRevision)"]))
+            return applier
         } catch {
             throw MemberError(.corruption, "cannot read \(configuration.backendPath): \(error)")
         }

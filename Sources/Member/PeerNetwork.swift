@@ -42,14 +42,20 @@ public struct ForwardedPromotion: Sendable, Equatable {
     public var number: UInt64
     public var learner: MemberID
     public var leader: MemberID
+
+    public init(number: UInt64, learner: MemberID, leader: MemberID) {
+        self.number = number
+        self.learner = learner
+        self.leader = leader
+    }
 }
 
 /// A raft snapshot on its way to a peer: the message, and the backend file in exactly the state that it names.
 public struct OutgoingSnapshot: Sendable {
     public var message: Message
-    public var database: StoredVersion
+    public var database: DatabaseCopy
 
-    public init(message: Message, database: StoredVersion) {
+    public init(message: Message, database: DatabaseCopy) {
         self.message = message
         self.database = database
     }

@@ -46,6 +46,8 @@ package struct PendingRequests {
         if deadline < earliestDeadline { earliestDeadline = deadline }
     }
 
+    package func contains(_ id: UInt64) -> Bool { byID[id] != nil }
+
     package mutating func remove(_ id: UInt64) -> Waiter? { byID.removeValue(forKey: id)?.waiter }
 
     /// Takes out what is due, in the order of the IDs. O(1) while nothing is due, otherwise O(pending).

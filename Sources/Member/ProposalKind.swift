@@ -1,3 +1,4 @@
+package import Auth
 package import Base
 package import EtcdProto
 internal import MVCC
@@ -16,21 +17,30 @@ package enum ProposalKind: Int, Sendable {
     private static let headerField = 100
 
     /// The encoded `InternalRaftRequest` that carries `message` and the ID under which its result is waited for.
-    package func entry(_ message: [UInt8], requestID: UInt64) -> [UInt8] {
-        let headerSize = Wire.varintFieldSize(1, requestID)
+    /// - Parameter identity: on whose behalf, while authentication is on.
+    package func entry(
+        _ message: [UInt8], requestID: UInt64, identity: ClientIdentity = .nobody
+    ) -> [UInt8] {
+        var headerSize = Wire.varintFieldSize(1, requestID)
+        if !identity.user.isEmpty { headerSize += Wire.bytesFieldSize(2, identity.user.count) }
+        if identity.revision != 0 { headerSize += Wire.varintFieldSize(3, identity.revision) }
         var out: [UInt8] = []
         out.reserveCapacity(
             Wire.bytesFieldSize(rawValue, message.count) + Wire.bytesFieldSize(Self.headerField, headerSize))
         // Fields go out in ascending order, as etcd's encoder writes them.
-        if rawValue > Self.headerField { Self.appendHeader(requestID, size: headerSize, to: &out) }
+        if rawValue > Self.headerField { Self.appendHeader(requestID, identity, size: headerSize, to: &out) }
         Wire.appendBytesField(rawValue, message, to: &out)
-        if rawValue < Self.headerField { Self.appendHeader(requestID, size: headerSize, to: &out) }
+        if rawValue < Self.headerField { Self.appendHeader(requestID, identity, size: headerSize, to: &out) }
         return out
     }
 
-    private static func appendHeader(_ requestID: UInt64, size: Int, to out: inout [UInt8]) {
+    private static func appendHeader(
+        _ requestID: UInt64, _ identity: ClientIdentity, size: Int, to out: inout [UInt8]
+    ) {
         Wire.appendBytesHeader(headerField, count: size, to: &out)
         Wire.appendVarintField(1, requestID, to: &out)
+        if !identity.user.isEmpty { Wire.appendBytesField(2, identity.user, to: &out) }
+        if identity.revision != 0 { Wire.appendVarintField(3, identity.revision, to: &out) }
     }
 }
 
@@ -59,8 +69,18 @@ extension ProposalKind {
 
 // MARK: - Messages that a member proposes by itself
 
-/// The bodies of a member's own proposals.
+/// The bodies of a member's own proposals, and what it has to know of others'.
 package enum OwnMessage {
+    /// Whether an `AlarmRequest` only asks for the list.
+    package static func isAlarmQuery(_ message: [UInt8]) throws(WireError) -> Bool {
+        var cursor = WireCursor(message.indices)
+        var action: UInt64 = 0
+        while let (field, value) = try cursor.next(in: message.span) {
+            if field == 1 { action = try value.unsigned(field) }
+        }
+        return action == 0
+    }
+
     /// `AlarmRequest`: raise NOSPACE for a member.
     package static func noSpaceAlarm(of member: MemberID) -> [UInt8] {
         var out: [UInt8] = []

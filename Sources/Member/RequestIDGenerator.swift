@@ -1,7 +1,7 @@
 public import Base
 
-/// Makes IDs for requests that are unique in the cluster: the low 16 bits of the member's ID, 40 bits of its start time in
-/// milliseconds, and an 8-bit counter, the last 48 counted on as one number. (docs/formats/backend.md, "IDs")
+/// Makes IDs for requests that are unique in the cluster: the low 16 bits of the member's ID, 40 bits of its start time
+/// in milliseconds, and an 8-bit counter, the last 48 counted on as one number. (docs/formats/backend.md, "IDs")
 public struct RequestIDGenerator: Sendable {
     private let prefix: UInt64
     private var suffix: UInt64

@@ -1,8 +1,9 @@
 internal import Apply
+internal import Auth
 internal import Base
 package import MVCC
 internal import Membership
-internal import Platform
+package import Platform
 package import RaftCore
 internal import SnapshotStore
 
@@ -18,14 +19,16 @@ package struct SnapshotInstaller: Sendable {
     private let snapshots: Snapshotter
     private let disk: any Disk
     private let configuration: MemberConfiguration
+    private let passwords: any Passwords
     private let localID: MemberID
     private let clusterID: ClusterID
 
     package init(
-        _ files: OpenFiles, _ core: MemberCore, _ configuration: MemberConfiguration, _ platform: MemberPlatform
+        _ files: OpenFiles, _ core: MemberCore, _ configuration: MemberConfiguration, _ passwords: any Passwords
     ) {
         snapshots = files.snapshots
-        disk = platform.disk
+        disk = files.disk
+        self.passwords = passwords
         self.configuration = configuration
         localID = core.localID
         clusterID = core.clusterID
@@ -47,11 +50,9 @@ package struct SnapshotInstaller: Sendable {
             let former = slot.file
             slot.file = file
             try former.close()
-            let backend = try Backend(try file.read(), limits: configuration.backendLimits)
-            let cluster = try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
-            let applier = try Applier(
-                KeyValueStore(backend), cluster: cluster,
-                limits: ApplyLimits(quotaBytes: configuration.quotaBytes ?? 0))
+            let applier = try configuration.openApplier(file, passwords) { [clusterID, localID] backend in
+                try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
+            }
             return InstalledSnapshot(applier: applier, index: index)
         } catch {
             throw MemberError(
@@ -66,8 +67,20 @@ extension MemberConfiguration {
         var options = BackendFile.Options()
         options.mapCapacity = backendMapCapacity
         options.syncs = !unsafeNoSync
+        options.founder = "\(ServerVersion.etcd.majorMinor)"
         return options
     }
 
-    var backendLimits: BackendLimits { BackendLimits(batchOperations: backendBatchLimit) }
+    /// Reads a member's state out of its backend file. O(rows).
+    func openApplier(
+        _ file: BackendFile, _ passwords: any Passwords, cluster: (Backend) throws -> RaftCluster
+    ) throws -> Applier {
+        let backend = try Backend(try file.read(), limits: BackendLimits(batchOperations: backendBatchLimit))
+        var limits = ApplyLimits(quotaBytes: quotaBytes ?? 0)
+        limits.minimumLeaseTTL = minimumLeaseTTL
+        // At etcd's default cost: entries do not say which one their member used.
+        return try Applier(
+            KeyValueStore(backend), cluster: cluster(backend), limits: limits,
+            hashPassword: { password, salt in passwords.bcrypt(password, salt: salt, cost: 10) })
+    }
 }

@@ -26,6 +26,40 @@ extension RaftCluster {
         self.init(id: id, localID: localID, members: members, removed: removed, version: version)
     }
 
+    /// Makes the rows of `members` and `members_removed` say what this membership says. Rows that say it already stay
+    /// as they are, to the byte.
+    /// - Returns: what was different, for the log; empty if nothing was.
+    public func correctRows(in backend: Backend) throws(MembershipError) -> [String] {
+        var differences: [String] = []
+        var stored: [MemberID: ClusterMember] = [:]
+        for row in try Self.rows(of: .members, in: backend) {
+            let key = String(decoding: row.key, as: UTF8.self)
+            let member = (try? JSON.parse(row.value)).flatMap { try? ClusterMember($0) }
+            if let member, self[member.id] != nil, key == member.id.description {
+                stored[member.id] = member
+            } else {
+                differences.append("\(key) is no member")
+                backend.delete(row.key, in: .members)
+            }
+        }
+        for member in members where stored[member.id] != member {
+            differences.append(
+                stored[member.id].map { "\(member.id) is \(member.json.text), not \($0.json.text)" }
+                    ?? "\(member.id) is missing")
+            store(member.id, in: backend)
+        }
+        let rows = try Self.rows(of: .membersRemoved, in: backend).map { String(decoding: $0.key, as: UTF8.self) }
+        for key in rows where !removed.contains(where: { $0.description == key }) {
+            differences.append("\(key) was never removed")
+            backend.delete(Array(key.utf8), in: .membersRemoved)
+        }
+        for id in removed where !rows.contains(id.description) {
+            differences.append("\(id) was removed")
+            backend.put(Array(id.description.utf8), Array("removed".utf8), in: .membersRemoved)
+        }
+        return differences
+    }
+
     private static func rows(
         of bucket: BackendBucket, in backend: borrowing Backend
     ) throws(MembershipError) -> [(key: [UInt8], value: [UInt8])] {

@@ -56,7 +56,7 @@ final class MemberAsker {
         let ticket = lastTicket
         waiting[ticket] = finish
         let sink = self.sink ?? makeSink()
-        if core.host?.submit([ClientRequest(ticket: ticket, body: body)], sink: sink) != true {
+        if core.host?.submit([ClientRequest(ticket: ticket, body: body, isFromPeer: true)], sink: sink) != true {
             waiting.removeValue(forKey: ticket)?(.failure(.tooManyRequests))
         }
     }

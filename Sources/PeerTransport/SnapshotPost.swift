@@ -39,7 +39,7 @@ final class SnapshotPost: ResponseReceiver {
         self.peer = peer
         self.core = core
         self.finish = finish
-        size = snapshot.database.imageSize
+        size = snapshot.database.size
     }
 
     func start() {
@@ -90,7 +90,7 @@ final class SnapshotPost: ResponseReceiver {
         let start = offset
         let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
         core.diskThreads.runIfActive(eventLoop: core.eventLoop) {
-            try database.readImage(at: start, count: PeerLimits.snapshotChunkBytes)
+            try database.read(at: start, count: PeerLimits.snapshotChunkBytes)
         }.whenComplete { bound.value.take($0) }
     }
 

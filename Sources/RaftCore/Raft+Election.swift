@@ -82,6 +82,8 @@ extension Raft {
         info(
             "\(id) [logterm: \(last.term), index: \(last.index), vote: \(vote)] \(granted ? "cast" : "rejected") \(m.type.name) \(granted ? "for" : "from") \(m.from) [logterm: \(m.logTerm), index: \(m.index)] at term \(term)"
         )
+        // Before any election there is no term to refuse in; who asks learns nothing from it.
+        if !granted && term == .zero { return }
         // The grant names the term that was asked for: the pre-candidate's next one is not this node's yet.
         sendAfterAppend(
             Message(type: m.type.voteResponse, to: m.from, term: granted ? m.term : term, reject: !granted))

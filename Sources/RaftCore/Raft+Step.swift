@@ -1,13 +1,18 @@
 internal import Base
 
 extension Raft {
-    /// Takes a message that came from a peer, or a response of this node's own storage.
+    /// Takes a message that came from a peer.
     ///
     /// What it refuses by an error has changed nothing but, possibly, the term: a higher one counts even if what came
     /// with it does not.
     mutating func step(_ m: Message) throws(StepError) {
-        trace(.received(m))
         try validate(m)
+        try take(m)
+    }
+
+    /// The same for what this node says to itself or hears from its own storage.
+    mutating func take(_ m: Message) throws(StepError) {
+        trace(.received(m))
         if m.term > term {
             if inLease(for: m) { return }
             switch m.type {
@@ -182,8 +187,8 @@ extension Raft {
 
     // MARK: What a peer may send
 
-    /// The highest term and index that are believed: far beyond any cluster, and low enough that adding to them never
-    /// overflows.
+    /// The highest term and index that a peer is believed: far beyond any cluster, and low enough that a node that goes
+    /// on from there never overflows.
     private static var highest: UInt64 { UInt64(Int64.max) }
 
     /// Refuses what no correct peer sends, before anything is changed by it.
@@ -195,7 +200,6 @@ extension Raft {
             throw .malformed(m.type, from: m.from, .numberOutOfRange)
         }
         switch m.type {
-        case .storageAppendResponse, .storageApplyResponse: return
         case .propose:
             if m.entries.isEmpty { throw .proposal(.empty) }
             return

@@ -119,9 +119,8 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Takes a response that this node's own storage work carried: the form that etcd's storage threads use instead of
-    /// `appended(_:)` and `applied(_:)`. The two forms do not mix on one node.
-    @_specialize(where S == MemoryStorage)
-    public mutating func stepLocal(_ message: Message) throws(StepError) {
+    /// `appended(_:)` and `applied(_:)`, for scripts that show the messages. The two forms do not mix on one node.
+    package mutating func stepLocal(_ message: Message) throws(StepError) {
         guard message.to == raft.id, message.from == raft.id || message.from.isLocalThread else {
             throw .malformed(message.type, from: message.from, .address)
         }
@@ -129,7 +128,7 @@ public struct RawNode<S: Storage>: Sendable {
             throw .peerNotFound(message.from)
         }
         defer { raft.checkInvariants() }
-        try raft.step(message)
+        try raft.take(message)
     }
 
     /// Asks for an index at which a linearizable read may be served. The answer comes as a `ReadState` with the same
@@ -303,7 +302,7 @@ public struct RawNode<S: Storage>: Sendable {
         onAdvance = []
         for message in messages {
             do {
-                try raft.step(message)
+                try raft.take(message)
             } catch {
                 preconditionFailure("the node refused its own message: \(error)")
             }
@@ -326,7 +325,7 @@ public struct RawNode<S: Storage>: Sendable {
         } else {
             for message in receipt.deferred.toSelf(raft.id) where raft.tracker.progress.contains(raft.id) {
                 do {
-                    try raft.step(message)
+                    try raft.take(message)
                 } catch {
                     preconditionFailure("the node refused its own message: \(error)")
                 }

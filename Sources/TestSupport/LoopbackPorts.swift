@@ -1,25 +1,44 @@
 import Foundation
+import Glibc
 import Synchronization
 
 /// Ports on 127.0.0.1 for servers under test.
 public enum LoopbackPorts {
-    /// Below the range from which the kernel takes ports for outgoing connections on most machines nothing is sure
-    /// either, so a port is only given out if nobody uses it right now.
-    static let range = 33200..<33300
+    /// Below the range from which the kernel takes ports for outgoing connections on most machines.
+    static let range = 22000..<22800
 
-    private static let cursor = Mutex(Int(ProcessInfo.processInfo.processIdentifier) % range.count)
+    private static let cursor = Mutex(Int(ProcessInfo.processInfo.processIdentifier) * 7 % range.count)
 
-    /// A port that nobody listens on or is connected from, and that this process has not given out lately.
+    /// A port that nobody listens on or is connected from, and that neither this process nor another run of the tests
+    /// has given out lately.
     public static func next() -> Int {
         let used = inUse()
         return cursor.withLock { cursor in
             for _ in range {
                 cursor = (cursor + 1) % range.count
                 let port = range.lowerBound + cursor
-                if !used.contains(port) { return port }
+                if !used.contains(port), reserve(port) { return port }
             }
             preconditionFailure("all ports of \(range) are in use")
         }
+    }
+
+    /// Ports that this process has locked; they may be given out again once nobody uses them.
+    private static let reserved = Mutex<Set<Int>>([])
+
+    /// Keeps other test processes of this machine away from the port while this process runs.
+    private static func reserve(_ port: Int) -> Bool {
+        if reserved.withLock({ $0.contains(port) }) { return true }
+        let file = NSTemporaryDirectory() + "/martlet-test-port-\(port)"
+        let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+        // Where no lock can be had, the look at the kernel's table has to do.
+        guard descriptor >= 0 else { return true }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            return false
+        }
+        reserved.withLock { _ = $0.insert(port) }
+        return true
     }
 
     /// The local ports of all TCP sockets, from the kernel's tables.

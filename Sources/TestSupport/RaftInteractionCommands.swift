@@ -87,7 +87,8 @@ extension RaftInteractionEnvironment {
                     default: throw RaftInteractionError(description: "invalid read-only option \"\(value)\"")
                     }
                 case "step-down-on-removal": config.stepDownOnRemoval = try parseBool(value)
-                default: throw RaftInteractionError(description: "unknown argument \(argument.key)")
+                // The language passes over options that it does not know.
+                default: break
                 }
             }
         }
@@ -175,7 +176,7 @@ extension RaftInteractionEnvironment {
                         throw RaftInteractionError(description: "unknown message type \(value)")
                     }
                     type = known
-                default: throw RaftInteractionError(description: "unknown argument \(argument.key)")
+                default: break
                 }
             }
         }

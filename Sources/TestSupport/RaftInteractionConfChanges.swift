@@ -15,7 +15,7 @@ final class RaftInteractionConfChanges {
             switch command.name {
             case "simple": outcome = try changer.simple(changes)
             case "enter-joint":
-                let autoLeave = command.arguments.first { $0.key == "autoleave" }?.values.first == "true"
+                let autoLeave = command.arguments.isEmpty ? false : try parseBool(try command.value("autoleave"))
                 outcome = try changer.enterJoint(autoLeave: autoLeave, changes)
             case "leave-joint":
                 if !changes.isEmpty { return "this command takes no input\n" }
@@ -52,9 +52,13 @@ func parseConfChanges(_ text: String) throws -> [ConfChangeSingle] {
         case "u": type = .updateNode
         default: throw RaftInteractionError(description: "unknown input: \(token)")
         }
-        guard let id = UInt64(token.dropFirst()) else {
+        let digits = token.dropFirst()
+        guard let id = UInt64(digits), digits.first != "+" else {
+            let isNumber = digits.allSatisfy { $0.isASCII && $0.isNumber }
             throw RaftInteractionError(
-                description: "strconv.ParseUint: parsing \"\(token.dropFirst())\": invalid syntax")
+                description:
+                    "strconv.ParseUint: parsing \(quoted(Array(digits.utf8))): \(isNumber ? "value out of range" : "invalid syntax")"
+            )
         }
         return ConfChangeSingle(type, MemberID(id))
     }

@@ -2,7 +2,7 @@
 ///
 /// A command line `name arg key=value key=(v1, v2)`, lines of input, a line `----`, and the expected output up to the
 /// next blank line; output that holds blank lines stands between doubled `----` lines. Lines that begin with `#`
-/// between commands are comments.
+/// between commands are comments, `subtest name` and `subtest end` frame a part of the file.
 public struct RaftInteractionFile: Sendable {
     public struct Argument: Sendable, Equatable {
         public var key: String
@@ -40,6 +40,8 @@ public struct RaftInteractionFile: Sendable {
             }
             var words = Self.words(line)
             let name = words.removeFirst()
+            // Names a part of the file, and says when it ends; it is no command and has no output.
+            if name == "subtest" { continue }
             let inputStart = at
             while at < lines.count && lines[at] != "----" { at += 1 }
             let input = lines[inputStart..<at].joined(separator: "\n").trimmed

@@ -38,7 +38,8 @@ enum MemberStart {
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
                 electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout),
             eventLoop: eventLoop, logger: logger)
-        let platform = MemberPlatform(disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy())
+        let platform = MemberPlatform(
+            disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())
         let member = try MemberLoop.start(
             settings, on: platform, network: transport, logger: logger, onReady: onReady,
             onFailure: { onFailure($0.description) }, onRemoved: onRemoved)
@@ -133,6 +134,8 @@ extension ServerConfiguration {
             member.maxRequestBytes = Int(maxRequestBytes)
             member.warningApplyDuration = warningApplyDuration
             member.unsafeNoSync = unsafeNoFsync
+            member.forcesNewCluster = forceNewCluster
+            member.raisesClusterVersion = raiseClusterVersion
             return member
         }
     }

@@ -187,6 +187,7 @@ extension ServerConfiguration {
         var client = ClientServer.Configuration()
         client.maxRequestBytes = Int(maxRequestBytes)
         client.maxConcurrentStreams = UInt32(maxConcurrentStreams)
+        client.reusesPorts = socketReusePort
         client.maxTxnOperations = Int(maxTxnOperations)
         client.keepaliveMinTime = keepaliveMinTime
         client.keepaliveInterval = keepaliveInterval

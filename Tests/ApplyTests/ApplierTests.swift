@@ -1,4 +1,5 @@
 import Apply
+import Auth
 import Base
 import EtcdProto
 import Foundation
@@ -70,14 +71,85 @@ import Testing
         #expect(throws: ApplyError.self) { try test.apply(Hex.bytes("ff")) }
     }
 
-    @Test func authStopsTheMember() throws {
+    // MARK: Users and roles
+
+    private func addUser(_ name: String) -> (inout Etcdserverpb_InternalRaftRequest) -> Void {
+        {
+            $0.authUserAdd = .with {
+                $0.name = name; $0.hashedPassword = "JDJhJDEw"
+            }
+        }
+    }
+
+    @Test("A password in clear, without a bcrypt at hand, stops the member: its file would differ from the others'")
+    func clearPasswordWithoutHash() throws {
         let test = try TestApplier()
-        #expect(throws: ApplyError.unsupportedAuth(index: LogIndex(1))) {
-            try test.apply { $0.authUserAdd = .with { $0.name = "root" } }
+        #expect(throws: ApplyError.noPasswordHash(index: LogIndex(1))) {
+            try test.apply {
+                $0.authUserAdd = .with {
+                    $0.name = "root"
+                    $0.password = "secret"
+                }
+            }
+        }
+    }
+
+    @Test("Once authentication is on, entries count for whom they name, at the auth revision they name")
+    func authorizedEntries() throws {
+        let test = try TestApplier()
+        try test.apply(addUser("root"))
+        try test.apply {
+            $0.authUserGrantRole = .with {
+                $0.user = "root"; $0.role = "root"
+            }
+        }
+        try test.apply(addUser("alice"))
+        try test.apply { $0.authRoleAdd = .with { $0.name = "w" } }
+        try test.apply {
+            $0.authRoleGrantPermission = .with {
+                $0.name = "w"
+                $0.perm = .with {
+                    $0.permType = .write; $0.key = Data("w".utf8)
+                }
+            }
+        }
+        try test.apply {
+            $0.authUserGrantRole = .with {
+                $0.user = "alice"; $0.role = "w"
+            }
+        }
+        try test.apply { $0.authEnable = .init() }
+        let revision = test.applier.auth.revision
+        #expect(revision == 7 && test.applier.auth.isEnabled)
+        func put(_ key: String, by user: String, at revision: UInt64) throws -> AppliedEntry.Outcome {
+            try test.apply {
+                $0.header.username = user
+                $0.header.authRevision = revision
+                $0.put = self.put(key)
+            }.outcome
+        }
+        #expect(try put("w", by: "", at: 0) == .failure(EtcdError(.invalidArgument, "etcdserver: user name is empty")))
+        #expect(
+            try put("w", by: "alice", at: revision - 1)
+                == .failure(EtcdError(.invalidArgument, "etcdserver: revision of auth store is old")))
+        #expect(
+            try put("x", by: "alice", at: revision)
+                == .failure(EtcdError(.permissionDenied, "etcdserver: permission denied")))
+        #expect(test.applier.store.currentRevision == 1)
+        guard case .response = try put("w", by: "alice", at: revision) else {
+            Issue.record("alice may write w")
+            return
+        }
+        guard case .response = try put("x", by: "root", at: revision) else {
+            Issue.record("root may write everything")
+            return
         }
         #expect(
-            ApplyError.unsupportedAuth(index: LogIndex(7)).description
-                == "entry 7 holds an auth request, which this version does not support yet")
+            try test.apply { $0.authDisable = .init() }.outcome
+                == .failure(EtcdError(.invalidArgument, "etcdserver: user name is empty")))
+        try test.commit()
+        try test.reopen()
+        #expect(test.applier.auth.isEnabled && test.applier.auth.revision == revision)
     }
 
     // MARK: Alarms and quota

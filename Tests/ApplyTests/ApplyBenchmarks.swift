@@ -9,7 +9,8 @@ import RaftCore
 import TestSupport
 import Testing
 
-/// Figures of a release build, not run by default: `MARTLET_BENCHMARK=1 swift test -c release --filter ApplyBenchmarks`.
+/// Figures of a release build, not run by default: `MARTLET_BENCHMARK=1 swift test -c release --filter
+/// ApplyBenchmarks`.
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["MARTLET_BENCHMARK"] != nil), .serialized)
 struct ApplyBenchmarks {
     static let count = 500_000

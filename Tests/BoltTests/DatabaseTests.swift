@@ -167,34 +167,6 @@ import Testing
         #expect(sizes[4] == sizes[29], "\(sizes)")
     }
 
-    @Test func imageOfAnOldVersion() throws {
-        let disk = SimDisk()
-        let database = try Database.open("db", on: disk, options: smallOptions())
-        var workload = Workload(seed: 3)
-        var model = Model()
-        func commit() throws {
-            let tx = try database.beginWrite()
-            try workload.transaction(tx, &model, steps: 30)
-            try tx.commit()
-        }
-        for _ in 0..<4 { try commit() }
-        let read = try database.beginRead()
-        let kept = model
-        var image: [UInt8] = []
-        while Int64(image.count) < read.size {
-            image += try read.readImage(at: Int64(image.count), count: 10_007)
-            if image.count % 3 == 0 { try commit() }
-        }
-        for _ in 0..<3 { try commit() }
-        #expect(Int64(image.count) == read.size)
-        #expect(try read.readImage(at: read.size, count: 10) == [])
-        try disk.install(image, at: "copy")
-        let copy = try Database.open("copy", on: disk, options: smallOptions())
-        #expect(try Model(copy) == kept)
-        #expect(try copy.check() == [])
-        #expect(copy.statistics.transactionID == read.transactionID)
-    }
-
     /// Readers on several threads, new and old ones, each see one version throughout.
     @Test func readersSeeOneVersion() async throws {
         let database = try Database.open("db", on: SimDisk(), options: smallOptions())

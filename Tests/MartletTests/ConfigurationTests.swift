@@ -163,7 +163,7 @@ import martlet
 
     @Test(arguments: [
         ["--enable-grpc-gateway"], ["--raft-read-timeout=5000ms"], ["--auth-token", "simple"], ["--feature-gates="],
-        ["--compact-hash-check-time=60s"], ["--force-new-cluster=false"],
+        ["--compact-hash-check-time=60s"], ["--enable-pprof=false"],
     ])
     func acceptsDefaultsOfWhatIsNotThere(_ arguments: [String]) throws {
         let plain = try configuration([])

@@ -3,6 +3,7 @@ import EtcdProto
 import MVCC
 import Member
 import Platform
+import PlatformLinux
 import PlatformSim
 import RaftCore
 
@@ -18,7 +19,7 @@ final class ManualClock: Clock, @unchecked Sendable {
 /// A whole member on a simulated disk in virtual time, its three threads played by one: the same core, log writer and
 /// backend commits as in the real loop, in an order that the test chooses.
 final class SimulatedMember {
-    let disk: SimDisk
+    let disk: any Disk
     let clock: ManualClock
     let core: MemberCore
     private let files: OpenFiles
@@ -26,11 +27,21 @@ final class SimulatedMember {
     private var events: [MemberEvent] = []
     private var logWork: [LogWork] = []
     private var commit: CommitBatch?
+    private var copiesDatabase = false
+    private var installation: Snapshot?
+    private let backend: BackendSlot
+    private let installer: SnapshotInstaller
+    /// What goes to the peers, until somebody takes it.
+    var outgoing: [PeerWork] = []
+    private(set) var hasLeft = false
+    private(set) var isRemoved = false
     private(set) var isReady = false
     private(set) var failure: MemberError?
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
     private(set) var statistics: MemberStatistics?
     private(set) var lines: [LogLine] = []
+    /// What the opening had to say.
+    let openingLines: [LogLine]
 
     static func configuration() -> MemberConfiguration {
         var configuration = MemberConfiguration()
@@ -44,18 +55,26 @@ final class SimulatedMember {
     }
 
     init(
-        on disk: SimDisk, clock: ManualClock, seed: UInt64 = 1,
+        on disk: any Disk, clock: ManualClock, seed: UInt64 = 1,
         configuration: MemberConfiguration = SimulatedMember.configuration()
     ) throws(MemberError) {
         self.disk = disk
         self.clock = clock
-        var opener = MemberOpener(configuration, disk: disk, clock: clock, seed: seed)
+        var opener = MemberOpener(
+            configuration, disk: disk, clock: clock, seed: seed, passwords: LinuxPasswords())
         let opened = try opener.open()
+        openingLines = opener.lines
         files = opened.1
         core = MemberCore(
             opened.0, configuration: configuration, now: clock.now(), unixMilliseconds: clock.unixMilliseconds())
         writer = files.makeWriter(configuration, clock: clock)
+        backend = BackendSlot(files.backend)
+        installer = SnapshotInstaller(files, core, configuration, LinuxPasswords())
     }
+
+    func receive(_ report: PeerReport) { events.append(.peer(report)) }
+
+    func leave() { events.append(.leave) }
 
     func post(_ requests: [ClientRequest]) { events.append(.requests(requests, sink: 0)) }
 
@@ -66,6 +85,11 @@ final class SimulatedMember {
         var effects = core.turn(&events, now: clock.now())
         logWork.append(contentsOf: effects.log)
         if let batch = effects.commit.take() { commit = batch }
+        if effects.copiesDatabase { copiesDatabase = true }
+        if let snapshot = effects.install { installation = snapshot }
+        if !effects.peers.isEmpty { outgoing.append(effects.peers) }
+        hasLeft = hasLeft || effects.hasLeft
+        isRemoved = isRemoved || effects.isRemoved
         if effects.becameReady { isReady = true }
         if let error = effects.failure { failure = failure ?? error }
         for (_, batch) in effects.responses {
@@ -91,10 +115,20 @@ final class SimulatedMember {
 
     /// The backend's thread does what waits for it.
     func writeBackend() {
-        guard let batch = commit.take() else { return }
         do {
-            let result = try batch.write(to: files.backend)
-            events.append(.committed(BackendCompletion(result: result, seconds: 0)))
+            if let batch = commit.take() {
+                let result = try batch.write(to: backend.file)
+                events.append(.committed(BackendCompletion(result: result, seconds: 0)))
+            }
+            if copiesDatabase {
+                copiesDatabase = false
+                events.append(.copied(try backend.file.beginCopy(named: "test")))
+            }
+            if let snapshot = installation.take() {
+                events.append(.installed(try installer.install(snapshot, in: backend)))
+            }
+        } catch let error as MemberError {
+            events.append(.failed(error))
         } catch {
             events.append(.failed(MemberError(.disk, "\(error)")))
         }
@@ -112,6 +146,17 @@ final class SimulatedMember {
             clock.advance(.milliseconds(10))
         }
         return true
+    }
+
+    /// Writes what is left and closes the files, as a clean stop does.
+    func stop() throws {
+        turn()
+        writeLog()
+        writeBackend()
+        turn()
+        if let batch = core.lastCommit() { _ = try batch.write(to: backend.file) }
+        try writer.close()
+        try backend.file.close()
     }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {

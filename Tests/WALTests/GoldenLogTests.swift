@@ -21,7 +21,8 @@ struct GoldenLog: CustomTestStringConvertible, Sendable {
     static let all = versions.flatMap { version in
         ["single", "crash", "restored"].map { GoldenLog(version: version, name: $0) }
     }
-    /// Two segments, the first 64 MB of large records: seconds of checksums in a debug build, so the short form has one.
+    /// Two segments, the first 64 MB of large records: seconds of checksums in a debug build, so the short form has
+    /// one.
     static let large = versions.filter { $0 == "3.5.1" || longForm(1, short: 0) == 1 }
         .map { GoldenLog(version: $0, name: "walcut") }
 }

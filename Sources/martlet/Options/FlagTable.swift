@@ -2,7 +2,7 @@
 /// can be told apart from a typing error.
 package enum FlagTable {
     package static let sections: [FlagSection] = [
-        member, cluster, security, auth, monitoring, logging, tracing, feature, unsafety,
+        member, cluster, security, auth, monitoring, logging, tracing, feature, unsafety, own,
     ]
 
     package static let all: [Flag] = sections.flatMap(\.flags)
@@ -78,7 +78,7 @@ package enum FlagTable {
                 "Set SO_REUSEPORT on listeners."),
             .bool(
                 "socket-reuse-address", "false", \.socketReuseAddress, fileKey: "socket-options.reuse-address",
-                "Set SO_REUSEADDR on listeners."),
+                "Set SO_REUSEADDR on listeners; always on, as Go sets it too."),
             .notYet(.bool, "enable-grpc-gateway", "true", "Serve the JSON gateway below /v3/."),
             .notYet(.duration, "raft-read-timeout", "5s", fileKey: "", "Read timeout of peer connections."),
             .notYet(.duration, "raft-write-timeout", "5s", fileKey: "", "Write timeout of peer connections."),
@@ -286,10 +286,20 @@ package enum FlagTable {
             .notYet(.unsigned, "snapshot-catchup-entries", "5000", "Log entries kept behind a snapshot."),
         ])
 
+    private static let own = FlagSection(
+        title: "Martlet's own",
+        flags: [
+            .bool(
+                "raise-cluster-version", "false", \.raiseClusterVersion,
+                "Take existing data to this version; older servers cannot open it afterwards.")
+        ])
+
     private static let unsafety = FlagSection(
         title: "Unsafe",
         flags: [
             .bool("unsafe-no-fsync", "false", \.unsafeNoFsync, "Never sync to disk: a power cut loses data."),
-            .notYet(.bool, "force-new-cluster", "false", "Start as a cluster of one from existing data."),
+            .bool(
+                "force-new-cluster", "false", \.forceNewCluster,
+                "Start as a cluster of one from existing data; all other members are removed."),
         ])
 }

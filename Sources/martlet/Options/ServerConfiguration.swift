@@ -53,6 +53,8 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var warningUnaryRequestDuration = Duration.milliseconds(300)
     package var warningApplyDuration = Duration.milliseconds(100)
     package var unsafeNoFsync = false
+    package var forceNewCluster = false
+    package var raiseClusterVersion = false
 
     /// The names of what was set by flag, variable or file, the rest being defaults.
     package var explicit: Set<String> = []

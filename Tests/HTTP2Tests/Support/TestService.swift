@@ -14,6 +14,9 @@ final class TestService: GRPCService {
         case size
         /// Answers with the request after 100 ms.
         case later
+        /// Answers with many messages, each given when those before have been sent: the request's first byte says how
+        /// many, its second how they end (0 well, 1 with an error, 2 never), the rest how large each is.
+        case stream
 
         var path: String { "/test.Service/\(self)" }
     }
@@ -23,6 +26,21 @@ final class TestService: GRPCService {
     private(set) var received: [UnaryCall] = []
     private(set) var batches: [Int] = []
     private(set) var cancelled: [StreamID] = []
+    /// Messages given to streamed answers so far.
+    private(set) var streamed = 0
+    private var streams: [Key: Streaming] = [:]
+
+    private struct Key: Hashable {
+        var connection: UInt32
+        var stream: StreamID
+    }
+
+    private struct Streaming {
+        var given = 0
+        var count: Int
+        var end: UInt8
+        var size: Int
+    }
     private(set) var resolutions = 0
     private(set) var held: [(stream: StreamID, connection: ServerConnection)] = []
     var remembersCalls = true
@@ -57,6 +75,11 @@ final class TestService: GRPCService {
                     connection.respond(call.stream, message: call.message[...])
                     connection.flush()
                 }
+            case .stream:
+                let message = call.message
+                streams[Key(connection: connection.id, stream: call.stream)] = Streaming(
+                    count: Int(message[0]), end: message[1], size: message[2...].reduce(0) { $0 << 8 | Int($1) })
+                drained(call.stream, on: connection)
             case .fail, nil:
                 connection.fail(call.stream, code: 5, message: "no key «ü» 100%\n")
             }
@@ -64,7 +87,28 @@ final class TestService: GRPCService {
         calls.removeAll(keepingCapacity: true)
     }
 
-    func cancelled(_ stream: StreamID, on connection: ServerConnection) { cancelled.append(stream) }
+    func drained(_ stream: StreamID, on connection: ServerConnection) {
+        let key = Key(connection: connection.id, stream: stream)
+        guard var streaming = streams[key] else { return }
+        if streaming.given < streaming.count {
+            connection.send(stream, message: pattern(streaming.size)[...])
+            streaming.given += 1
+            streamed += 1
+            streams[key] = streaming
+        } else if streaming.end == 0 {
+            streams[key] = nil
+            connection.end(stream)
+        } else if streaming.end == 1 {
+            streams[key] = nil
+            connection.fail(stream, code: 11, message: "half way")
+        }
+        connection.flush()
+    }
+
+    func cancelled(_ stream: StreamID, on connection: ServerConnection) {
+        cancelled.append(stream)
+        streams[Key(connection: connection.id, stream: stream)] = nil
+    }
 
     /// Answers what is held.
     func release(_ message: [UInt8] = [7]) {

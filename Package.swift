@@ -59,6 +59,12 @@ var targets: [Target] = [
             "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth", "Membership",
             "Apply", "EtcdProto", logging, protobuf,
         ]),
+    layer(
+        "PeerTransport",
+        [
+            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", nioCore, nioPosix,
+            nioHTTP1, logging,
+        ]),
     .systemLibrary(
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
@@ -68,7 +74,10 @@ var targets: [Target] = [
         ["Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", crypto, nioCore, nioPosix, nioHTTP1, logging]),
     .executableTarget(
         name: "martlet",
-        dependencies: ["Base", "Platform", "PlatformLinux", "Member", "ClientAPI", nioCore, nioPosix, logging, yams],
+        dependencies: [
+            "Base", "Platform", "PlatformLinux", "Membership", "Member", "PeerTransport", "ClientAPI", nioCore,
+            nioPosix, logging, yams,
+        ],
         swiftSettings: strict),
     .executableTarget(
         name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
@@ -114,6 +123,13 @@ var targets: [Target] = [
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
             "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
+        ]),
+    tests(
+        "PeerTransportTests",
+        [
+            "Base", "Platform", "PlatformLinux", "RaftCore", "RaftProto", "MVCC", "Member", "PeerTransport",
+            "EtcdProto",
+            nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
         ]),
     tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
     tests(

@@ -66,6 +66,22 @@ extension EtcdError {
     public static let notSupportedForLearner = EtcdError(
         .failedPrecondition, "etcdserver: rpc not supported for learner")
     public static let memberNotFound = EtcdError(.notFound, "etcdserver: member not found")
+    public static let memberExists = EtcdError(.failedPrecondition, "etcdserver: member ID already exist")
+    public static let peerURLExists = EtcdError(.failedPrecondition, "etcdserver: Peer URLs already exists")
+    /// Declared FAILED_PRECONDITION in etcd's list, but its servers send UNKNOWN.
+    public static let notEnoughStartedMembers = EtcdError(
+        .unknown, "etcdserver: re-configuration failed due to not enough started members")
+    public static let badMemberURLs = EtcdError(.invalidArgument, "etcdserver: given member URLs are invalid")
+    public static let memberNotLearner = EtcdError(
+        .failedPrecondition, "etcdserver: can only promote a learner member")
+    public static let learnerNotReady = EtcdError(
+        .failedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader")
+    public static let tooManyLearners = EtcdError(
+        .failedPrecondition, "etcdserver: too many learner members in cluster")
+    public static let unhealthy = EtcdError(.unavailable, "etcdserver: unhealthy cluster")
+    public static let badLeaderTransferee = EtcdError(.failedPrecondition, "etcdserver: bad leader transferee")
+    public static let leaderTransferTimeout = EtcdError(
+        .unavailable, "etcdserver: request timed out, leader transfer took too long")
     public static let canceled = EtcdError(.cancelled, "etcdserver: request canceled")
     /// As the Go library words the end of a call's own deadline.
     public static let deadlineExceeded = EtcdError(.deadlineExceeded, "context deadline exceeded")

@@ -1,4 +1,5 @@
 public import Auth
+public import Base
 public import EtcdProto
 public import MVCC
 public import Platform
@@ -26,6 +27,12 @@ public struct ClientRequest: Sendable {
         /// `StatusRequest` (no fields).
         case status
         case memberList(linearizable: Bool)
+        case memberAdd(peerURLs: [String], isLearner: Bool)
+        case memberRemove(MemberID)
+        case memberUpdate(MemberID, peerURLs: [String])
+        /// - forwarded: another member asks; only the leader knows whether the learner is ready, and nobody asks on.
+        case memberPromote(MemberID, forwarded: Bool)
+        case moveLeader(to: MemberID)
         /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is
         /// empty.
         case probe(linearizable: Bool)
@@ -50,12 +57,15 @@ public struct ClientRequest: Sendable {
     public var requiresLeader: Bool
     /// On whose behalf; only looked at while authentication is on.
     public var identity: ClientIdentity
+    /// Another member asks: it needs no rights, and learners answer it, too.
+    public var isFromPeer: Bool
 
     public init(
         ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false,
-        identity: ClientIdentity = .nobody
+        identity: ClientIdentity = .nobody, isFromPeer: Bool = false
     ) {
         self.identity = identity
+        self.isFromPeer = isFromPeer
         self.ticket = ticket
         self.body = body
         self.deadline = deadline
@@ -92,11 +102,11 @@ public struct ResponseBatch: Sendable {
 
 /// A copy of the backend, for whoever asked for it to read and close.
 public struct BackendSnapshot: Sendable {
-    public var copy: BackendCopy
+    public var copy: DatabaseCopy
     /// The version of the backend's schema, such as `3.7.0`; empty where it tells none.
     public var storageVersion: String
 
-    public init(copy: BackendCopy, storageVersion: String) {
+    public init(copy: DatabaseCopy, storageVersion: String) {
         self.copy = copy
         self.storageVersion = storageVersion
     }

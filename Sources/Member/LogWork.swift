@@ -14,6 +14,8 @@ package enum LogWork: Sendable {
     case append(sequence: UInt64, hardState: HardState?, entries: [Entry], sync: Bool)
     /// A raft snapshot: its file first, then its record in the log.
     case snapshot(sequence: UInt64, Snapshot)
+    /// A leader's snapshot, and what of the log follows it: its file, its record, then the entries.
+    case received(sequence: UInt64, Snapshot, hardState: HardState?, entries: [Entry])
 }
 
 /// Everything up to and including `sequence` is durable.
@@ -26,6 +28,8 @@ package struct LogCompletion: Sendable {
     /// nil when no sync was needed.
     package var syncSeconds: Double?
     package var snapshot: SnapshotCompletion?
+    /// A leader's snapshot that is durable now, without its database being in use yet.
+    package var received: Snapshot?
 
     package struct SnapshotCompletion: Sendable {
         package var index: LogIndex

@@ -50,6 +50,8 @@ package final class LogWriter {
             switch work {
             case .append: break
             case .snapshot(let sequence, let snapshot): try save(snapshot, sequence, completed)
+            case .received(let sequence, let snapshot, let hardState, let entries):
+                try receive(snapshot, hardState, entries, sequence, completed, cut)
             }
         }
         try append(&merged, completed, cut)
@@ -79,6 +81,17 @@ package final class LogWriter {
         _ snapshot: Snapshot, _ sequence: UInt64, _ completed: (LogCompletion) -> Void
     ) throws(MemberError) {
         let start = clock.now()
+        try record(snapshot)
+        try releaseLocks(of: snapshot)
+        var completion = LogCompletion(sequence: sequence)
+        completion.file = log.tailPath
+        completion.snapshot = .init(
+            index: snapshot.metadata.index, totalSeconds: (clock.now() - start).inSeconds)
+        completed(completion)
+        try purge()
+    }
+
+    private func record(_ snapshot: Snapshot) throws(MemberError) {
         let metadata = snapshot.metadata
         do {
             try snapshots.save(snapshot)
@@ -88,13 +101,32 @@ package final class LogWriter {
         do {
             try log.saveSnapshot(
                 WALSnapshot(index: metadata.index, term: metadata.term, confState: metadata.confState))
-            try log.releaseLocks(upTo: metadata.index)
         } catch {
             throw MemberError(.disk, "cannot record the snapshot at \(metadata.index): \(error)")
         }
+    }
+
+    private func releaseLocks(of snapshot: Snapshot) throws(MemberError) {
+        do { try log.releaseLocks(upTo: snapshot.metadata.index) } catch {
+            throw MemberError(.disk, "cannot release segments of the log: \(error)")
+        }
+    }
+
+    /// A leader's snapshot replaces the log up to its index: its record first, then what follows it.
+    private func receive(
+        _ snapshot: Snapshot, _ hardState: HardState?, _ entries: [Entry], _ sequence: UInt64,
+        _ completed: (LogCompletion) -> Void, _ cut: () -> Void
+    ) throws(MemberError) {
+        try record(snapshot)
+        do {
+            if try log.save(hardState: hardState, entries: entries, sync: true).isCut { cut() }
+        } catch {
+            throw MemberError(.disk, "cannot write the log: \(error)")
+        }
+        try releaseLocks(of: snapshot)
         var completion = LogCompletion(sequence: sequence)
         completion.file = log.tailPath
-        completion.snapshot = .init(index: metadata.index, totalSeconds: (clock.now() - start).inSeconds)
+        completion.received = snapshot
         completed(completion)
         try purge()
     }

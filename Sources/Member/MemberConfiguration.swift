@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 public import Membership
 internal import Platform
 
@@ -18,6 +18,12 @@ public struct MemberConfiguration: Sendable {
     public var initialCluster = [FoundingMember(name: "default", peerURL: "http://localhost:2380")]
     /// `--initial-cluster-token`.
     public var initialClusterToken = "etcd-cluster"
+    /// `--initial-cluster-state existing`: the cluster that a new member joins, as its members describe it.
+    public var joining: JoinedCluster?
+    /// `--strict-reconfig-check`.
+    public var strictReconfigurationCheck = true
+    /// `--max-learners`.
+    public var learnerLimit = RaftCluster.defaultLearnerLimit
 
     /// `--heartbeat-interval`: the length of a raft tick.
     public var heartbeatInterval: Duration = .milliseconds(100)
@@ -78,6 +84,17 @@ public struct MemberConfiguration: Sendable {
     public var snapshotDirectory: String { "\(memberDirectory)/snap" }
     public var backendPath: String { "\(snapshotDirectory)/db" }
     public var effectiveWALDirectory: String { walDirectory ?? "\(memberDirectory)/wal" }
+}
+
+/// A running cluster that a member is to join.
+public struct JoinedCluster: Sendable, Equatable {
+    public var id: ClusterID
+    public var members: [ClusterMember]
+
+    public init(id: ClusterID, members: [ClusterMember]) {
+        self.id = id
+        self.members = members
+    }
 }
 
 /// One `name=URL` pair of `--initial-cluster`.

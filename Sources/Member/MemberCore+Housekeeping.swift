@@ -41,17 +41,21 @@ extension MemberCore {
         commitBackend(&effects)
         giveCopies(&effects)
         saveSnapshot(&effects)
+        effects.install = takeInstallation()
     }
 
     // MARK: Backend
 
     private func commitBackend(_ effects: inout MemberEffects) {
+        // The file is about to be replaced; commits that would go to the old one are pointless.
+        guard installing == nil else { return }
         let backend = applier.backend
-        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
+        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting
         if now >= nextCommit || backend.needsCommit || snapshotWaits || !copies.isEmpty {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            if let batch = backend.freeze() { effects.commit = batch }
+            effects.commit = backend.freeze()
         }
+        effects.copiesDatabase = copyForPeers(isCommitting: effects.commit != nil)
     }
 
     func backendCommitted(_ completion: BackendCompletion) {
@@ -77,56 +81,6 @@ extension MemberCore {
     }
 
     // MARK: Publication
-
-    /// Tells the cluster this member's name and client URLs, and, as the leader, the version that all members speak.
-    func publish() {
-        guard leader != .none else { return }
-        if !hasPublished {
-            hasPublished = true
-            propose(.publish) { id in
-                if usesLegacyRequests {
-                    LegacyMessage.attributes(
-                        of: localID, name: configuration.name, clientURLs: configuration.clientURLs, requestID: id)
-                } else {
-                    ProposalKind.clusterMemberAttributesSet.entry(
-                        OwnMessage.attributes(
-                            of: localID, name: configuration.name, clientURLs: configuration.clientURLs),
-                        requestID: id)
-                }
-            }
-        }
-        guard node.isLeader, !isSettingVersion, let version = wantedClusterVersion else { return }
-        isSettingVersion = true
-        if applier.cluster.version == nil {
-            log(.info, "setting up initial cluster version", ["cluster-version": "\(version)"])
-        }
-        propose(.clusterVersion) { id in
-            if usesLegacyRequests, version < DirectoryVersion.modern {
-                LegacyMessage.clusterVersion("\(version)", requestID: id)
-            } else {
-                ProposalKind.clusterVersionSet.entry(OwnMessage.clusterVersion("\(version)"), requestID: id)
-            }
-        }
-    }
-
-    /// Members up to 3.5 publish by requests of the v2 API, and 3.4 understands nothing else.
-    private var usesLegacyRequests: Bool { (applier.cluster.version ?? assumedVersion) < DirectoryVersion.modern }
-
-    /// What the cluster version should become; nil to leave it. A version that has been agreed on is only raised when
-    /// the operator says so: the way back ends there (docs/decisions/092-the-way-back.md).
-    private var wantedClusterVersion: SemanticVersion? {
-        let own = ServerVersion.etcd.majorMinor
-        guard let current = applier.cluster.version else {
-            return configuration.raisesClusterVersion ? own : assumedVersion
-        }
-        return configuration.raisesClusterVersion && current < own ? own : nil
-    }
-
-    private func propose(_ own: PendingRequests.OwnProposal, _ entry: (_ requestID: UInt64) -> [UInt8]) {
-        let id = ids.next()
-        proposals.append(entry(id))
-        pending.insert(id, .own(own), deadline: now + configuration.requestTimeout)
-    }
 
     func ownProposalApplied(_ proposal: PendingRequests.OwnProposal) {
         switch proposal {
@@ -170,7 +124,8 @@ extension MemberCore {
     /// backend's, so it is saved only once the backend file holds everything up to its index.
     private func takeSnapshot() {
         let applied = node.applied
-        guard snapshotUnderWay == nil, applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
+        guard snapshotUnderWay == nil, installing == nil, applied - snapshotIndex > Int(configuration.snapshotCount)
+        else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {
             return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))
@@ -196,11 +151,15 @@ extension MemberCore {
         precondition(pending.stage == .saving && pending.snapshot.metadata.index == completion.index)
         figures.snapshotSave.observe(completion.totalSeconds)
         snapshotUnderWay = nil
+        // A leader's snapshot that came in meanwhile is further.
+        guard completion.index > snapshotIndex else { return }
         snapshotIndex = completion.index
+        // A follower that gets a snapshot now needs the entries behind it.
+        let catchUp = sendingSnapshots.keepsLog(at: now) ? UInt64.max : configuration.snapshotCatchUpEntries
         do {
             try node.compact(
                 at: completion.index, confState: pending.snapshot.metadata.confState,
-                catchUp: configuration.snapshotCatchUpEntries)
+                catchUp: catchUp)
         } catch {
             return fail(MemberError(.corruption, "the raft log cannot be compacted at \(completion.index): \(error)"))
         }

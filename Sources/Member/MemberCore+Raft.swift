@@ -13,7 +13,7 @@ extension MemberCore {
         while failure == nil, let output = node.next() {
             if let softState = output.softState { leadershipChanged(softState) }
             for state in output.readStates { reads.confirm(RaftNode.readID(state), at: state.index) }
-            effects.messages.append(contentsOf: output.messages)
+            send(output.messages)
             if let work = output.log { effects.log.append(work) }
             if let work = output.committed { apply(work) }
         }
@@ -30,6 +30,7 @@ extension MemberCore {
         } else {
             log(.info, "raft.node: \(localID) changed leader from \(former) to \(leader) at term \(node.term)")
         }
+        leadershipMoved()
         if leader != .none { figures.leaderChanges += 1 }
         // A read index that the former leader promised is void.
         if former != .none {
@@ -49,8 +50,9 @@ extension MemberCore {
         figures.walBytes += UInt64(completion.bytes)
         figures.walWrite.observe(completion.writeSeconds)
         if let seconds = completion.syncSeconds { figures.walFsync.observe(seconds) }
-        _ = node.appended(through: completion.sequence)
+        send(node.appended(through: completion.sequence))
         if let snapshot = completion.snapshot { snapshotSaved(snapshot) }
+        if let snapshot = completion.received { installing = snapshot }
     }
 
     /// Tells of a log that hangs, and gives up leadership when that lasts.
@@ -108,6 +110,7 @@ extension MemberCore {
             case .failure(let error): outbox.refuse(address, error)
             case .none: outbox.answer(address, with: [])
             }
+        case .membership: preconditionFailure("request \(applied.requestID) was a change of the membership")
         case .own(let proposal): ownProposalApplied(proposal)
         }
     }
@@ -121,23 +124,25 @@ extension MemberCore {
         }
     }
 
-    /// A configuration change: the membership first, then raft. An invalid one goes to raft as a change of nobody.
+    /// A configuration change: the membership first, then raft. An invalid one goes to raft as a change of nobody. One
+    /// that the backend holds already is part of the configuration that raft was started with.
     private func applyConfChange(_ entry: Entry) throws(MemberError) {
+        guard entry.index > applier.backend.consistentIndex else { return }
         var change: ConfChange
         do { change = try ConfChange(decoding: entry.data) } catch {
             throw MemberError(.corruption, "entry \(entry.index) holds no configuration change: \(error)")
         }
-        let isNew = entry.index > applier.backend.consistentIndex
-        if isNew {
-            do throws(MembershipError) {
-                let wanted = try MembershipChange(change)
-                try applier.cluster.validate(wanted)
-                applier.cluster.apply(wanted, storingIn: applier.backend)
-                announce(wanted)
-            } catch {
-                log(.warn, "refused a configuration change", ["index": "\(entry.index)", "error": "\(error)"])
-                change.nodeID = .none
-            }
+        var refusal: MembershipError?
+        do throws(MembershipError) {
+            let wanted = try MembershipChange(change)
+            try applier.cluster.validate(wanted, learnerLimit: configuration.learnerLimit)
+            applier.cluster.apply(wanted, storingIn: applier.backend)
+            announce(wanted)
+            membershipChanged(wanted)
+        } catch {
+            log(.warn, "refused a configuration change", ["index": "\(entry.index)", "error": "\(error)"])
+            refusal = error
+            change.nodeID = .none
         }
         let state: ConfState
         do { state = try node.applyConfChange(change) } catch {
@@ -145,10 +150,9 @@ extension MemberCore {
                 .corruption, "entry \(entry.index) changes the configuration in an impossible way: \(error)")
         }
         confState = state
-        if isNew {
-            applier.backend.setConfState(state)
-            applier.backend.setConsistentIndex(entry.index, term: entry.term)
-        }
+        applier.backend.setConfState(state)
+        applier.backend.setConsistentIndex(entry.index, term: entry.term)
+        answerMembershipChange(change.id, refusal)
     }
 
     private func announce(_ change: MembershipChange) {

@@ -3,6 +3,7 @@ internal import Auth
 internal import Base
 internal import EtcdProto
 internal import MVCC
+internal import Membership
 internal import Platform
 internal import RaftCore
 
@@ -15,7 +16,12 @@ extension MemberCore {
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
         do throws(EtcdError) {
-            try authorize(request.body, request.identity)
+            if !request.isFromPeer {
+                if applier.cluster.local?.isLearner == true, !request.body.isAnsweredByLearners {
+                    throw .notSupportedForLearner
+                }
+                try authorize(request.body, request.identity)
+            }
             switch request.body {
             case .range(let bytes):
                 let command = try decode { () throws(WireError) in try RangeCommand(bytes) }
@@ -33,6 +39,9 @@ extension MemberCore {
             case .compaction(let bytes): try propose(.compaction, bytes, request, address, deadline)
             case .alarm(let bytes): try propose(.alarm, bytes, request, address, deadline)
             case .snapshot: orderCopy(for: address)
+            case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
+                guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
+                try changeMembership(request.body, address, deadline)
             case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
             }
         } catch {
@@ -90,7 +99,8 @@ extension MemberCore {
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
         case .probe: outbox.answer(address, with: [])
-        case .put, .deleteRange, .compaction, .alarm:
+        case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
+            .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         case .snapshot: preconditionFailure("a copy is not answered from the state")
         }
@@ -147,7 +157,7 @@ extension MemberCore {
         let identity = applier.auth.isEnabled ? request.identity : .nobody
         let entry = kind.entry(message, requestID: id, identity: identity)
         guard entry.count <= configuration.maxRequestBytes else { throw .requestTooLarge }
-        proposals.append(entry)
+        queueProposal(entry, id)
         pending.insert(id, .client(address), deadline: deadline)
     }
 
@@ -170,7 +180,7 @@ extension MemberCore {
         let request = OwnMessage.noSpaceAlarm(of: localID)
         let id = ids.next()
         // Nobody's name is needed for it: only clients' alarms are checked, before they are proposed.
-        proposals.append(ProposalKind.alarm.entry(request, requestID: id))
+        queueProposal(ProposalKind.alarm.entry(request, requestID: id), id)
         pending.insert(id, .own(.alarm), deadline: now + configuration.requestTimeout)
     }
 
@@ -180,12 +190,40 @@ extension MemberCore {
         do throws(ProposalError) {
             try node.propose(proposals)
             proposals.removeAll(keepingCapacity: true)
+            proposalIDs.removeAll(keepingCapacity: true)
         } catch .noLeader, .transferInProgress {
             // The requests wait; their deadlines answer them if no leader comes.
         } catch {
             log(.warn, "dropped proposals", ["reason": "\(error)", "count": "\(proposals.count)"])
             figures.proposalsFailed += UInt64(proposals.count)
             proposals.removeAll(keepingCapacity: true)
+            proposalIDs.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Adds an entry to those that are proposed together at the end of the turn.
+    func queueProposal(_ entry: [UInt8], _ id: UInt64) {
+        proposals.append(entry)
+        proposalIDs.append(id)
+    }
+
+    /// Without a leader proposals pile up; those that nobody waits for any more are dropped. O(queued).
+    func dropAbandonedProposals() {
+        guard !proposals.isEmpty else { return }
+        let kept = proposals.indices.filter { pending.contains(proposalIDs[$0]) }
+        guard kept.count < proposals.count else { return }
+        proposals = kept.map { proposals[$0] }
+        proposalIDs = kept.map { proposalIDs[$0] }
+    }
+}
+
+extension ClientRequest.Body {
+    /// A learner serves only what needs neither a quorum nor the newest state.
+    var isAnsweredByLearners: Bool {
+        switch self {
+        case .status, .probe: true
+        case .range(let bytes): (try? RangeCommand(bytes))?.isSerializable ?? true
+        default: false
         }
     }
 }

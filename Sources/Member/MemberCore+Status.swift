@@ -28,27 +28,25 @@ extension MemberCore {
 
     func answerMemberList(to address: ReplyAddress) {
         var response = Etcdserverpb_MemberListResponse()
-        response.header = fullHeader
-        // The cluster's answers carry no revision.
-        response.header.revision = 0
-        response.members = applier.cluster.members.sorted { $0.peerURLs.first ?? "" < $1.peerURLs.first ?? "" }.map {
-            var member = Etcdserverpb_Member()
-            member.id = $0.id.rawValue
-            member.name = $0.name
-            member.peerUrls = $0.peerURLs
-            member.clientUrls = $0.clientURLs
-            member.isLearner = $0.isLearner
-            return member
-        }
+        response.header = clusterHeader
+        response.members = applier.cluster.members.sorted { $0.peerURLs.first ?? "" < $1.peerURLs.first ?? "" }
+            .map(\.message)
         answer(response, to: address)
     }
 
-    private func answer(_ response: some SwiftProtobuf.Message, to address: ReplyAddress) {
+    func answer(_ response: some SwiftProtobuf.Message, to address: ReplyAddress) {
         outbox.answer(address) { out throws(EtcdError) in
             do { out.append(contentsOf: try response.serializedBytes() as [UInt8]) } catch {
                 throw EtcdError(.internal, "encoding the response: \(error)")
             }
         }
+    }
+
+    /// The header of answers about the cluster, which carry no revision.
+    var clusterHeader: Etcdserverpb_ResponseHeader {
+        var header = fullHeader
+        header.revision = 0
+        return header
     }
 
     private var fullHeader: Etcdserverpb_ResponseHeader {

@@ -1,5 +1,5 @@
 package import Apply
-internal import Base
+package import Base
 internal import EtcdProto
 package import MVCC
 internal import Membership
@@ -13,10 +13,11 @@ internal import RaftCore
 /// (3) at most one backend commit and one snapshot are under way.
 package final class MemberCore {
     let configuration: MemberConfiguration
-    let localID: MemberID
-    let clusterID: ClusterID
+    package let localID: MemberID
+    package let clusterID: ClusterID
     var node: RaftNode
-    package let applier: Applier
+    /// Replaced as a whole when a leader's snapshot is installed.
+    package internal(set) var applier: Applier
     /// The membership as raft last confirmed it, for the next snapshot.
     var confState: ConfState
     /// What the cluster version is taken to be as long as none has been agreed on.
@@ -27,6 +28,8 @@ package final class MemberCore {
 
     /// Proposals of this turn, or of earlier ones while no leader is known.
     var proposals: [[UInt8]] = []
+    /// Their request IDs, one for each.
+    var proposalIDs: [UInt64] = []
     var pending = PendingRequests()
     var reads = LinearizableReads()
     var outbox = ResponseOutbox()
@@ -43,6 +46,24 @@ package final class MemberCore {
 
     /// Copies of the backend that clients wait for.
     var copies: [BackendCopyOrder] = []
+    /// What is known of the other members.
+    var peers: PeerRecords
+    /// What this turn has for them.
+    var outgoing = PeerWork()
+    var sendingSnapshots = SnapshotSending()
+    /// A leader's snapshot whose database is being opened; nothing is applied or committed meanwhile.
+    var installing: Snapshot?
+    var isInstallationRequested = false
+    var contention: HeartbeatContention
+    /// Until when leadership may be handed over before the member is stopped.
+    var leavingUntil: Instant?
+    /// Clients that wait for leadership to move, and where to.
+    var leadershipMoves: [LeadershipMove] = []
+    /// Clients that wait for the leader's answer to a promotion, by its number.
+    var forwardedPromotions: [UInt64: (address: ReplyAddress, deadline: Instant)] = [:]
+    /// The time of day at the start, from which that of new members is told.
+    private let unixMillisecondsAtStart: Int64
+    private let startedAt: Instant
 
     /// The index of the last snapshot that is durable, and of the one under way.
     var snapshotIndex: LogIndex
@@ -58,6 +79,8 @@ package final class MemberCore {
     var hasPublished = false
     private var hasCampaignedAlone = false
     var isSettingVersion = false
+    var hasLeft = false
+    var isRemoved = false
     var isRaisingAlarm = false
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
@@ -70,6 +93,10 @@ package final class MemberCore {
         confState = restored.confState
         ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
         snapshotIndex = restored.snapshotIndex
+        peers = PeerRecords(startedAt: now)
+        unixMillisecondsAtStart = unixMilliseconds
+        startedAt = now
+        contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
         assumedVersion = restored.assumedVersion
         logFile = restored.logFile
         logWatch = LogWatch(now: now)
@@ -81,6 +108,7 @@ package final class MemberCore {
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
         figures.name = configuration.name
+        meetPeers()
     }
 
     /// One turn: takes in everything that has happened, and hands out everything that is to be done.
@@ -92,14 +120,17 @@ package final class MemberCore {
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
+            watchCluster()
             publish()
             proposeQueued()
             beginReadRound()
             runRaft(&effects)
             serveReads()
             if ticked { expire() }
+            finishLeadershipMoves()
             keepHouse(&effects)
             for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
+            effects.peers = takeOutgoing()
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
@@ -108,6 +139,8 @@ package final class MemberCore {
         effects.failure = failure
         effects.becameReady = becameReady
         becameReady = false
+        effects.hasLeft = hasLeft
+        effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
         checkInvariants()
@@ -121,6 +154,11 @@ package final class MemberCore {
         case .logged(let completion): logged(completion)
         case .committed(let completion): backendCommitted(completion)
         case .statistics(let reply): effects.statistics.append((reply, statistics()))
+        case .peer(let report): handle(report)
+        case .copied(let copy): databaseCopied(copy)
+        case .copiedForClient(let order, let copy): hand(copy, to: order)
+        case .installed(let installed): take(installed)
+        case .leave: leave()
         case .failed(let error): fail(error)
         }
     }
@@ -146,6 +184,9 @@ package final class MemberCore {
         node.campaign()
     }
 
+    /// Milliseconds since 1970, by the clock of the start.
+    var unixMilliseconds: Int64 { unixMillisecondsAtStart + (now - startedAt).inNanoseconds / 1_000_000 }
+
     /// The member cannot go on. The first reason stays.
     func fail(_ error: MemberError) {
         if failure == nil { failure = error }
@@ -155,7 +196,15 @@ package final class MemberCore {
         for order in copies { outbox.refuse(order.address, .stopped) }
         copies.removeAll()
         for waiter in pending.removeAll() {
-            if case .client(let address) = waiter { outbox.refuse(address, .stopped) }
+            switch waiter {
+            case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
+            case .own: break
+            }
+        }
+        for move in leadershipMoves { outbox.refuse(move.address, .stopped) }
+        leadershipMoves = []
+        for number in forwardedPromotions.keys.sorted() {
+            if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
@@ -164,7 +213,7 @@ package final class MemberCore {
     private func expire() {
         for waiter in pending.removeExpired(at: now) {
             switch waiter {
-            case .client(let address):
+            case .client(let address), .membership(let address, _):
                 figures.proposalsFailed += 1
                 outbox.refuse(address, .timeout)
             case .own(.publish): hasPublished = false
@@ -172,6 +221,8 @@ package final class MemberCore {
             case .own(.alarm): isRaisingAlarm = false
             }
         }
+        dropAbandonedProposals()
+        expirePromotions()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1
             outbox.refuse(read.address, .timeout)

@@ -1,8 +1,8 @@
 internal import Base
-internal import EtcdProto
 internal import Logging
 internal import MVCC
 internal import Platform
+internal import RaftCore
 internal import WAL
 
 /// Drives a `MemberCore`: hands it what has come in, and does what it asks. Owned by the member's thread.
@@ -14,9 +14,11 @@ final class MemberDriver {
     private let logThread: WorkerThread<LogWork>
     private let backendThread: WorkerThread<BackendWork>
     private let logWriter: LogWriter
-    private let backendFile: BackendFile
+    private let backendFile: BackendSlot
+    private let network: (any PeerNetwork)?
     private let onReady: @Sendable () -> Void
     private let onFailure: @Sendable (MemberError) -> Void
+    private let onRemoved: @Sendable () -> Void
     private let onStopped: @Sendable () -> Void
 
     /// The sinks by the number that the core knows them by; they live as long as the process.
@@ -28,10 +30,15 @@ final class MemberDriver {
     /// A commit that fell due after the backend's thread had been told to end.
     private var lateCommit: CommitBatch?
     private var hasStoppedThreads = false
+    private var isLeaving = false
+    private var wasRemoved = false
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
         case commit(CommitBatch)
+        case copy
+        case copyForClient(BackendCopyOrder)
+        case install(Snapshot)
         case prepareSegment
     }
 
@@ -40,8 +47,9 @@ final class MemberDriver {
 
     init(
         _ core: MemberCore, _ files: OpenFiles, _ configuration: MemberConfiguration, _ platform: MemberPlatform,
-        _ logger: Logger, inbox: LateMailbox, onReady: @escaping @Sendable () -> Void,
-        onFailure: @escaping @Sendable (MemberError) -> Void, onStopped: @escaping @Sendable () -> Void
+        _ logger: Logger, network: (any PeerNetwork)?, inbox: LateMailbox, onReady: @escaping @Sendable () -> Void,
+        onFailure: @escaping @Sendable (MemberError) -> Void, onRemoved: @escaping @Sendable () -> Void,
+        onStopped: @escaping @Sendable () -> Void
     ) throws(DiskError) {
         self.core = core
         clock = platform.clock
@@ -49,11 +57,16 @@ final class MemberDriver {
         self.inbox = inbox
         self.onReady = onReady
         self.onFailure = onFailure
+        self.onRemoved = onRemoved
+        self.network = network
         self.onStopped = onStopped
-        backendFile = files.backend
+        backendFile = BackendSlot(files.backend)
         logWriter = files.makeWriter(configuration, clock: platform.clock)
         let backend = try Self.startBackendThread(
-            backendFile, pipeline: logWriter.pipeline, platform, inbox)
+            backendFile, SnapshotInstaller(files, core, configuration, platform.passwords),
+            pipeline: logWriter.pipeline,
+            platform,
+            inbox)
         backendThread = backend
         logThread = try Self.startLogThread(logWriter, platform, inbox) { backend.mailbox.post(.prepareSegment) }
         backend.mailbox.post(.prepareSegment)
@@ -78,9 +91,12 @@ final class MemberDriver {
     }
 
     private static func startBackendThread(
-        _ file: BackendFile, pipeline: SegmentPipeline, _ platform: MemberPlatform, _ inbox: LateMailbox
+        _ file: BackendSlot, _ installer: SnapshotInstaller, pipeline: SegmentPipeline, _ platform: MemberPlatform,
+        _ inbox: LateMailbox
     ) throws(DiskError) -> WorkerThread<BackendWork> {
         let clock = platform.clock
+        // SAFETY: until the thread has been joined only it uses the file.
+        nonisolated(unsafe) let file = file
         return try WorkerThread(
             named: "backend", limit: backendWorkLimit, threads: platform.threads, clock: clock
         ) { batch in
@@ -89,11 +105,22 @@ final class MemberDriver {
                     switch work {
                     case .commit(let changes):
                         let start = clock.now()
-                        let result = try changes.write(to: file)
+                        let result = try changes.write(to: file.file)
                         let seconds = (clock.now() - start).inSeconds
                         inbox.post(.member(.committed(BackendCompletion(result: result, seconds: seconds))))
+                    case .copy:
+                        inbox.post(.member(.copied(try file.file.beginCopy(named: "snapshot for a peer"))))
+                    case .copyForClient(let order):
+                        let copy: Result<DatabaseCopy, BackendError> = Result { () throws(BackendError) in
+                            try file.file.beginCopy(named: "snapshot for a client")
+                        }
+                        inbox.post(.member(.copiedForClient(order, copy)))
+                    case .install(let snapshot):
+                        inbox.post(.member(.installed(try installer.install(snapshot, in: file))))
                     case .prepareSegment: try pipeline.prepare()
                     }
+                } catch let error as MemberError {
+                    inbox.post(.member(.failed(error)))
                 } catch {
                     inbox.post(.member(.failed(MemberError(.disk, "cannot write the backend: \(error)"))))
                 }
@@ -113,13 +140,20 @@ final class MemberDriver {
             switch event {
             case .requests(let requests, let sink): events.append(.requests(requests, sink: number(of: sink)))
             case .member(let event): events.append(event)
-            case .stop: stopThreads()
+            case .stop:
+                isLeaving = true
+                events.append(.leave)
             case .finish: finishes = true
             }
         }
         if hasFailed { return refuse(finishes) }
         let effects = core.turn(&events, now: clock.now())
+        let hasLeft = effects.hasLeft
         carryOut(effects)
+        if isLeaving && (hasLeft || hasFailed) {
+            isLeaving = false
+            stopThreads()
+        }
         if finishes { finish() }
         return hasFinished ? nil : effects.wakeAt
     }
@@ -128,6 +162,10 @@ final class MemberDriver {
     private func refuse(_ finishes: Bool) -> Instant? {
         let effects = core.turn(&events, now: clock.now())
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
+        if isLeaving {
+            isLeaving = false
+            stopThreads()
+        }
         if finishes {
             hasFinished = true
             onStopped()
@@ -144,33 +182,26 @@ final class MemberDriver {
     }
 
     private func carryOut(_ effects: consuming MemberEffects) {
+        if !effects.peers.isEmpty { network?.carry(effects.peers) }
         if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
         if let batch = effects.commit {
             if hasStoppedThreads { lateCommit = batch } else { backendThread.mailbox.post(.commit(batch)) }
         }
-        for order in effects.copies { deliver(order) }
+        for order in effects.copies { backendThread.mailbox.post(.copyForClient(order)) }
+        if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
+        if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }
         for line in effects.lines { logger.write(line) }
         if effects.becameReady { onReady() }
+        if effects.isRemoved, !wasRemoved {
+            wasRemoved = true
+            onRemoved()
+        }
         if let failure = effects.failure {
             hasFailed = true
             onFailure(failure)
         }
-    }
-
-    /// Begins the copy of the backend that a client has asked for. What is read of it is read elsewhere.
-    private func deliver(_ order: BackendCopyOrder) {
-        var batch = ResponseBatch()
-        var response = ResponseBatch.Response(ticket: order.address.ticket, range: 0..<0)
-        do {
-            response.snapshot = BackendSnapshot(
-                copy: try backendFile.beginCopy(named: "snapshot"), storageVersion: order.storageVersion)
-        } catch {
-            response.error = EtcdError(.internal, "martlet: cannot copy the backend: \(error)")
-        }
-        batch.responses.append(response)
-        sinks[order.address.sink].deliver(batch)
     }
 
     // MARK: Stop
@@ -188,11 +219,11 @@ final class MemberDriver {
         hasFinished = true
         do {
             if let batch = lateCommit {
-                core.backendCommitted(BackendCompletion(result: try batch.write(to: backendFile), seconds: 0))
+                core.backendCommitted(BackendCompletion(result: try batch.write(to: backendFile.file), seconds: 0))
             }
-            if let batch = core.lastCommit() { _ = try batch.write(to: backendFile) }
+            if let batch = core.lastCommit() { _ = try batch.write(to: backendFile.file) }
             try logWriter.close()
-            try backendFile.close()
+            try backendFile.file.close()
         } catch {
             logger.error("failed to close the data directory", metadata: ["error": "\(error)"])
         }

@@ -1,4 +1,5 @@
 internal import Base
+package import MVCC
 internal import Platform
 internal import RaftCore
 
@@ -10,6 +11,16 @@ package enum MemberEvent: Sendable {
     case logged(LogCompletion)
     /// The backend's thread has committed a batch.
     case committed(BackendCompletion)
+    /// The network has something from or about the other members.
+    case peer(PeerReport)
+    /// The backend's thread has begun to copy its file.
+    case copied(DatabaseCopy)
+    /// Likewise, for a client.
+    case copiedForClient(BackendCopyOrder, Result<DatabaseCopy, BackendError>)
+    /// The backend's thread has opened the database of a leader's snapshot.
+    case installed(InstalledSnapshot)
+    /// The process wants to end: leadership is handed over first.
+    case leave
     case statistics(@Sendable (MemberStatistics) -> Void)
     /// A disk failed under a thread; the member cannot go on.
     case failed(MemberError)

@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 public import Logging
 internal import MVCC
 public import Platform
@@ -27,23 +27,29 @@ public struct MemberPlatform: Sendable {
 
 /// A running member: a thread that owns the member's state, one that writes its log, and one that writes its backend
 /// file. All calls may come from any thread.
-public final class MemberLoop: Sendable {
+public final class MemberLoop: PeerHost {
     private let worker: WorkerThread<LoopEvent>
     private let stopped: any Parking
+    public let memberID: MemberID
+    public let clusterID: ClusterID
 
     /// Opens the data directory and starts the threads.
     /// - Parameters:
+    ///   - network: the way to the other members; nil for a cluster that has none.
     ///   - onReady: called once on the member's thread when the member has published itself: clients may be served.
     ///   - onFailure: called once on the member's thread when it cannot go on; the process should end.
+    ///   - onRemoved: called once on the member's thread when it is no part of its cluster any more; it should be stopped.
     /// - Throws: why the member cannot start.
     public static func start(
-        _ configuration: MemberConfiguration, on platform: MemberPlatform, logger: Logger,
-        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (MemberError) -> Void
+        _ configuration: MemberConfiguration, on platform: MemberPlatform, network: (any PeerNetwork)? = nil,
+        logger: Logger, onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (MemberError) -> Void,
+        onRemoved: @escaping @Sendable () -> Void = {}
     ) throws(MemberError) -> MemberLoop {
         let opened = try open(configuration, platform, logger)
         do throws(DiskError) {
             return try MemberLoop(
-                configuration, platform, logger, opened.restored, opened.files, onReady: onReady, onFailure: onFailure)
+                configuration, platform, network, logger, opened.restored, opened.files, onReady: onReady,
+                onFailure: onFailure, onRemoved: onRemoved)
         } catch {
             throw MemberError(.disk, "cannot start a thread: \(error)")
         }
@@ -85,10 +91,12 @@ public final class MemberLoop: Sendable {
     }
 
     private init(
-        _ configuration: MemberConfiguration, _ platform: MemberPlatform, _ logger: Logger,
-        _ restored: RestoredMember, _ files: OpenFiles,
-        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (MemberError) -> Void
+        _ configuration: MemberConfiguration, _ platform: MemberPlatform, _ network: (any PeerNetwork)?,
+        _ logger: Logger, _ restored: RestoredMember, _ files: OpenFiles, onReady: @escaping @Sendable () -> Void,
+        onFailure: @escaping @Sendable (MemberError) -> Void, onRemoved: @escaping @Sendable () -> Void
     ) throws(DiskError) {
+        memberID = restored.localID
+        clusterID = restored.clusterID
         let stopped = platform.threads.makeParker()
         self.stopped = stopped
         let core = MemberCore(
@@ -97,8 +105,8 @@ public final class MemberLoop: Sendable {
         let inbox = LateMailbox()
         // SAFETY: nobody but the member's thread uses the driver from here on.
         nonisolated(unsafe) let driver = try MemberDriver(
-            core, files, configuration, platform, logger, inbox: inbox, onReady: onReady, onFailure: onFailure,
-            onStopped: { stopped.unpark() })
+            core, files, configuration, platform, logger, network: network, inbox: inbox, onReady: onReady,
+            onFailure: onFailure, onRemoved: onRemoved, onStopped: { stopped.unpark() })
         worker = try WorkerThread(
             named: "member", limit: MemberLimits.mailboxEvents, threads: platform.threads, clock: platform.clock
         ) { batch in driver.turn(&batch) }
@@ -118,7 +126,14 @@ public final class MemberLoop: Sendable {
         worker.mailbox.post(.member(.statistics(body)))
     }
 
-    /// Finishes what is in the mailbox, syncs the log, commits the backend file and closes both. To be called once.
+    /// Takes what the network has from or about the other members.
+    /// - Returns: false when the mailbox is full or the member has stopped.
+    @discardableResult
+    public func report(_ report: PeerReport) -> Bool {
+        worker.mailbox.post(.member(.peer(report)))
+    }
+
+    /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both. To be called once.
     public func stop() {
         if worker.mailbox.post(.stop) { stopped.park(until: nil) }
         worker.stop()

@@ -157,6 +157,7 @@ package struct MemberOpener {
 
     /// The cluster that `--initial-cluster` describes, its members not yet added: that is done through the log.
     func foundingCluster() throws(MemberError) -> RaftCluster {
+        if let joining = configuration.joining { return try joinedCluster(joining) }
         let members = try foundingMembers()
         guard let local = members.first(where: { $0.name == configuration.name }) else {
             throw MemberError(
@@ -169,16 +170,10 @@ package struct MemberOpener {
                 "--initial-cluster has \(list(local.peerURLs)) but missing from --initial-advertise-peer-urls="
                     + list(configuration.peerURLs))
         }
-        guard members.count == 1 else {
-            throw MemberError(
-                .unsupported,
-                "--initial-cluster names \(members.count) members: this version of Martlet runs single-member clusters "
-                    + "only; name just \(configuration.name)")
-        }
         return RaftCluster(id: ClusterID(foundedBy: members.map(\.id)), localID: local.id)
     }
 
-    private func foundingMembers() throws(MemberError) -> [ClusterMember] {
+    func foundingMembers() throws(MemberError) -> [ClusterMember] {
         var urls: [(name: String, urls: [String])] = []
         for pair in configuration.initialCluster {
             if let i = urls.firstIndex(where: { $0.name == pair.name }) {
@@ -193,10 +188,11 @@ package struct MemberOpener {
         }
     }
 
-    private func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
+    func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
 
     /// A raft node whose log begins with the additions of the founding members.
     func bootstrap(_ cluster: RaftCluster) throws(MemberError) -> RawNode<MemoryStorage> {
+        if configuration.joining != nil { return try blankNode(cluster) }
         let peers = try foundingMembers().sorted { $0.id < $1.id }.map {
             Peer(id: $0.id, context: Array($0.json.text.utf8))
         }
@@ -240,14 +236,11 @@ package struct MemberOpener {
 
     /// Opens the backend file without writing to it, if it is there; creates it otherwise.
     mutating func openBackendFile() throws(MemberError) -> BackendFile {
-        var options = BackendFile.Options()
-        options.mapCapacity = configuration.backendMapCapacity
-        options.syncs = !configuration.unsafeNoSync
-        options.founder = "\(ServerVersion.etcd.majorMinor)"
         let start = clock.now()
         let file: BackendFile
         do throws(BackendError) {
-            file = try BackendFile.openUntouched(configuration.backendPath, on: disk, options: options)
+            file = try BackendFile.openUntouched(
+                configuration.backendPath, on: disk, options: configuration.backendFileOptions)
         } catch .locked {
             throw MemberError(
                 .inUse,
@@ -276,24 +269,12 @@ package struct MemberOpener {
 
     mutating func openStore(_ file: BackendFile, _ cluster: RaftCluster) throws(MemberError) -> Applier {
         do {
-            let backend = try Backend(try file.read(), limits: backendLimits)
-            let store = try KeyValueStore(backend)
-            lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(store.currentRevision)"]))
-            var limits = ApplyLimits(quotaBytes: configuration.quotaBytes ?? 0)
-            limits.minimumLeaseTTL = configuration.minimumLeaseTTL
-            return try Applier(store, cluster: cluster, limits: limits, hashPassword: passwordHash)
+            let applier = try configuration.openApplier(file, passwords) { _ in cluster }
+            lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(applier.store.currentRevision)"]))
+            return applier
         } catch {
             throw MemberError(.corruption, "cannot read \(configuration.backendPath): \(error)")
         }
-    }
-
-    /// At etcd's default cost: entries do not say which one their member used.
-    private var passwordHash: PasswordHash {
-        { [passwords] password, salt in passwords.bcrypt(password, salt: salt, cost: 10) }
-    }
-
-    private var backendLimits: BackendLimits {
-        BackendLimits(batchOperations: configuration.backendBatchLimit)
     }
 
     func attempt<Result>(_ what: String, _ body: () throws -> Result) throws(MemberError) -> Result {

@@ -1,4 +1,4 @@
-internal import Base
+package import Base
 internal import EtcdProto
 package import Platform
 
@@ -7,8 +7,18 @@ package struct PendingRequests {
     /// Who waits for a proposal.
     package enum Waiter: Sendable {
         case client(ReplyAddress)
+        /// A client that waits for a change of the membership.
+        case membership(ReplyAddress, MembershipAnswer)
         /// The member itself: the publication of its attributes, an alarm, the cluster version.
         case own(OwnProposal)
+    }
+
+    /// What a client is told when its change of the membership has been applied.
+    package enum MembershipAnswer: Sendable, Equatable {
+        /// The members, and the new one.
+        case added(MemberID)
+        /// The members.
+        case changed
     }
 
     /// What a member proposes by itself.
@@ -35,6 +45,8 @@ package struct PendingRequests {
         byID[id] = Pending(waiter: waiter, deadline: deadline)
         if deadline < earliestDeadline { earliestDeadline = deadline }
     }
+
+    package func contains(_ id: UInt64) -> Bool { byID[id] != nil }
 
     package mutating func remove(_ id: UInt64) -> Waiter? { byID.removeValue(forKey: id)?.waiter }
 

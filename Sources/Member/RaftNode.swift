@@ -11,6 +11,10 @@ package struct RaftNode {
     /// Append work on the log's thread, oldest first.
     private var appending: [Appending] = []
     private var lastSequence: UInt64 = 0
+    /// What the log's thread has reported.
+    private var durable: UInt64 = 0
+    /// The last snapshot of a leader whose state has been taken over.
+    private var installed = LogIndex.zero
 
     private struct Appending {
         var sequence: UInt64
@@ -42,6 +46,12 @@ package struct RaftNode {
     // MARK: Events
 
     package mutating func tick() { raw.tick() }
+    package mutating func step(_ message: Message) throws(StepError) { try raw.step(message) }
+    package mutating func reportUnreachable(_ peer: MemberID) { raw.reportUnreachable(peer) }
+    package mutating func reportSnapshot(to peer: MemberID, failed: Bool) {
+        raw.reportSnapshot(to: peer, failed: failed)
+    }
+    package mutating func transferLeadership(to target: MemberID) { raw.transferLeadership(to: target) }
     package mutating func campaign() { raw.campaign() }
     package mutating func stepDown() { raw.stepDown() }
 
@@ -49,6 +59,8 @@ package struct RaftNode {
     package mutating func propose(_ entries: [[UInt8]]) throws(ProposalError) {
         try raw.propose(contentsOf: entries)
     }
+
+    package mutating func propose(_ change: ConfChange) throws(ProposalError) { try raw.proposeConfChange(change) }
 
     /// Starts a read-index round; its answer comes as a read state with the same ID.
     package mutating func readIndex(_ id: UInt64) {
@@ -74,20 +86,34 @@ package struct RaftNode {
             softState: ready.softState, readStates: ready.readStates, messages: ready.messages, committed: ready.apply)
         if let work = ready.append {
             lastSequence += 1
-            output.log = .append(
-                sequence: lastSequence, hardState: work.hardState, entries: work.entries, sync: work.mustSync)
+            output.log =
+                if let snapshot = work.snapshot {
+                    .received(
+                        sequence: lastSequence, snapshot, hardState: work.hardState, entries: work.entries)
+                } else {
+                    .append(
+                        sequence: lastSequence, hardState: work.hardState, entries: work.entries, sync: work.mustSync)
+                }
             appending.append(Appending(sequence: lastSequence, work: work))
         }
         return output
     }
 
-    /// The log's thread has made all work up to `sequence` durable.
+    /// The log's thread has made all work up to `sequence` durable. Work that brings a snapshot, and all behind it, waits
+    /// until the snapshot is installed, too: the leader hears of it when the member really has its state.
     /// - Returns: messages that may leave now.
     package mutating func appended(through sequence: UInt64) -> [Message] {
+        durable = max(durable, sequence)
         var messages: [Message] = []
         var done = 0
         for item in appending {
-            guard item.sequence <= sequence else { break }
+            guard item.sequence <= durable else { break }
+            if let snapshot = item.work.snapshot {
+                guard installed >= snapshot.metadata.index else { break }
+                do { try raw.storage.apply(snapshot) } catch {
+                    preconditionFailure("raft took an old snapshot at \(snapshot.metadata.index): \(error)")
+                }
+            }
             if let hardState = item.work.hardState { raw.storage.setHardState(hardState) }
             raw.storage.append(item.work.entries)
             messages.append(contentsOf: item.work.responses)
@@ -96,6 +122,13 @@ package struct RaftNode {
         }
         appending.removeFirst(done)
         return messages
+    }
+
+    /// The state of the snapshot at `index`, which the log's thread has made durable, is the member's now.
+    /// - Returns: messages that may leave now.
+    package mutating func snapshotInstalled(_ index: LogIndex) -> [Message] {
+        installed = index
+        return appended(through: durable)
     }
 
     /// The entries of `work` have been applied.

@@ -12,6 +12,13 @@ public final class ServerProcess: Sendable {
         /// A command that runs the server as its last argument list, such as `["/usr/bin/nice"]`.
         public var wrapper: [String]
         public var readyWithin: Duration
+        public var name = "m1"
+        /// The members that found the cluster, or are in it when this one joins; nil for this one alone.
+        public var initialCluster: String?
+        /// It joins a cluster that runs.
+        public var joins = false
+
+        public var peerURL: String { "http://127.0.0.1:\(peerPort)" }
 
         public init(
             dataDirectory: String, clientPort: Int = LoopbackPorts.next(), peerPort: Int = LoopbackPorts.next(),
@@ -54,14 +61,15 @@ public final class ServerProcess: Sendable {
     public var pid: Int32 { child.pid }
     public var isRunning: Bool { child.isRunning }
 
-    /// The arguments that make a single member of its own cluster.
+    /// The arguments that make it the member that the options describe.
     public static func arguments(of program: ServerProgram, _ options: Options) -> [String] {
         let client = "http://127.0.0.1:\(options.clientPort)"
-        let peer = "http://127.0.0.1:\(options.peerPort)"
+        let peer = options.peerURL
         return program.arguments + [
-            "--name", "m1", "--data-dir", options.dataDirectory, "--listen-client-urls", client,
+            "--name", options.name, "--data-dir", options.dataDirectory, "--listen-client-urls", client,
             "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", "m1=\(peer)",
+            "--initial-cluster", options.initialCluster ?? "\(options.name)=\(peer)", "--initial-cluster-state",
+            options.joins ? "existing" : "new",
         ] + options.arguments
     }
 
@@ -80,6 +88,10 @@ public final class ServerProcess: Sendable {
         }
         return server
     }
+
+    /// Stops its execution, or lets it go on: a member that is there and says nothing.
+    public func pause() { child.signal(.stop) }
+    public func resume() { child.signal(.resume) }
 
     /// Starts the server without waiting for anything.
     public init(_ program: ServerProgram, _ options: Options) throws {

@@ -1,6 +1,10 @@
 internal import ClientAPI
 internal import Logging
 internal import Member
+internal import Membership
+internal import NIOCore
+internal import NIOPosix
+internal import PeerTransport
 internal import Platform
 internal import PlatformLinux
 
@@ -17,22 +21,87 @@ enum MemberStart {
     /// - Parameters:
     ///   - onReady: called once, when clients may be served.
     ///   - onFailure: called once, with the reason, when the member cannot go on.
+    ///   - onRemoved: called once, when the member is no part of its cluster any more.
     static func start(
-        _ configuration: ServerConfiguration, _ logger: Logger, onReady: @escaping @Sendable () -> Void,
-        onFailure: @escaping @Sendable (String) -> Void
-    ) throws -> any RunningMember {
-        let member = try configuration.member
+        _ configuration: ServerConfiguration, _ logger: Logger, eventLoop: any EventLoop, diskThreads: NIOThreadPool,
+        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
+        onRemoved: @escaping @Sendable () -> Void
+    ) async throws -> ClusterMemberProcess {
+        var settings = try configuration.member
         let disk = LinuxDisk()
-        if configuration.initialClusterState == "existing", try !disk.exists(member.effectiveWALDirectory) {
-            throw ValueError(
-                "--initial-cluster-state=existing without data in \(member.dataDirectory): Martlet cannot join an "
-                    + "existing cluster yet")
+        let clock = LinuxClock()
+        if try !disk.exists(settings.effectiveWALDirectory) {
+            try await ClusterEntry(configuration, settings, eventLoop: eventLoop).prepare(&settings)
         }
+        let transport = RaftTransport(
+            RaftTransport.Settings(
+                disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
+                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout),
+            eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
-            disk: disk, clock: LinuxClock(), threads: LinuxThreads(), entropy: LinuxEntropy(),
-            passwords: LinuxPasswords())
-        return try MemberLoop.start(
-            member, on: platform, logger: logger, onReady: onReady, onFailure: { onFailure($0.description) })
+            disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())
+        let member = try MemberLoop.start(
+            settings, on: platform, network: transport, logger: logger, onReady: onReady,
+            onFailure: { onFailure($0.description) }, onRemoved: onRemoved)
+        let identity = PeerIdentity(
+            localID: member.memberID, clusterID: member.clusterID, peerURLs: settings.peerURLs,
+            version: PeerVersion(Version.api) ?? PeerVersion(major: 3, minor: 7))
+        do {
+            try await transport.start(
+                identity, host: member, listeningAt: configuration.listenPeerURLs.map(\.description))
+        } catch {
+            member.stop()
+            await transport.stop()
+            throw error
+        }
+        return ClusterMemberProcess(member: member, transport: transport)
+    }
+}
+
+/// A member with its transport.
+struct ClusterMemberProcess {
+    let member: any RunningMember
+    let transport: RaftTransport
+
+    /// The member first: it hands leadership over, which takes the transport.
+    func stop() async {
+        member.stop()
+        await transport.stop()
+    }
+}
+
+/// How a member without a log enters its cluster: it founds it with the others, or joins one that runs.
+private struct ClusterEntry {
+    let configuration: ServerConfiguration
+    let otherURLs: [String]
+    let eventLoop: any EventLoop
+
+    init(_ configuration: ServerConfiguration, _ settings: MemberConfiguration, eventLoop: any EventLoop) {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        otherURLs = settings.initialCluster.filter { $0.name != settings.name }.map(\.peerURL)
+    }
+
+    func prepare(_ settings: inout MemberConfiguration) async throws {
+        let isJoining = configuration.initialClusterState == "existing"
+        let directory = ClusterDirectory(
+            eventLoop: eventLoop, timeout: isJoining ? .seconds(10) : .seconds(1))
+        if isJoining {
+            guard let cluster = await directory.cluster(at: otherURLs) else {
+                throw ValueError(
+                    "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
+                        + "the given URLs")
+            }
+            try await directory.checkCompatibility(
+                with: cluster, version: PeerVersion(Version.api) ?? PeerVersion(major: 3, minor: 7),
+                except: settings.peerURLs)
+            settings.joining = cluster
+        } else if let cluster = await directory.cluster(at: otherURLs) {
+            let own = settings.peerURLs.sorted()
+            for member in cluster.members where member.peerURLs.sorted() == own && !member.clientURLs.isEmpty {
+                throw ValueError("member \(member.id) has already been bootstrapped")
+            }
+        }
     }
 }
 
@@ -50,6 +119,7 @@ extension ServerConfiguration {
                 FoundingMember(name: $0.name, peerURL: $0.url.description)
             }
             member.initialClusterToken = initialClusterToken
+            member.strictReconfigurationCheck = strictReconfigCheck
             member.heartbeatInterval = .milliseconds(Int64(clamping: heartbeatMilliseconds))
             member.electionTimeout = .milliseconds(Int64(clamping: electionMilliseconds))
             member.advancesInitialElectionTicks = initialElectionTickAdvance

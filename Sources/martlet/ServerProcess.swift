@@ -12,6 +12,8 @@ internal import PlatformLinux
 struct ServerProcess {
     /// How long open calls may take to finish at the end.
     private static let drain = Duration.seconds(5)
+    /// Threads that read and write the databases of snapshots for peers.
+    private static let diskThreads = 2
 
     let configuration: ServerConfiguration
     let logger: Logger
@@ -23,17 +25,21 @@ struct ServerProcess {
         warn()
         logStart()
         do {
-            let member = try MemberStart.start(
-                configuration, logger, onReady: { continuation.yield(.memberReady) },
-                onFailure: { continuation.yield(.memberFailed($0)) })
             let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+            let diskThreads = NIOThreadPool(numberOfThreads: Self.diskThreads)
+            diskThreads.start()
+            let process = try await MemberStart.start(
+                configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
+                onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
+                onRemoved: { continuation.yield(.memberRemoved) })
+            let member = process.member
             let server = ClientServer(
                 configuration: configuration.clientServer, member: member, group: group,
                 processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
                 try await listen(server)
             } catch {
-                await stop(server, member, group, drain: .zero)
+                await stop(server, process, group, drain: .zero)
                 throw error
             }
             for await event in events {
@@ -43,10 +49,14 @@ struct ServerProcess {
                 case .memberFailed(let reason):
                     logger.critical("member failed", metadata: ["error": "\(reason)"])
                     exit(1)
+                case .memberRemoved:
+                    await stop(server, process, group, drain: .zero)
+                    logger.info("closed etcd server", metadata: identity)
+                    exit(0)
                 case .signal(let signal):
                     logger.info("received signal; shutting down", metadata: ["signal": "\(signal.name)"])
                     logger.info("closing etcd server", metadata: identity)
-                    await stop(server, member, group, drain: Self.drain)
+                    await stop(server, process, group, drain: Self.drain)
                     logger.info("closed etcd server", metadata: identity)
                     signals.endProcess(by: signal)
                 }
@@ -64,10 +74,10 @@ struct ServerProcess {
 
     /// Clients first, so that all answers that the member still gives reach them.
     private func stop(
-        _ server: ClientServer, _ member: any RunningMember, _ group: MultiThreadedEventLoopGroup, drain: Duration
+        _ server: ClientServer, _ process: ClusterMemberProcess, _ group: MultiThreadedEventLoopGroup, drain: Duration
     ) async {
         await server.shutdown(drain: drain)
-        member.stop()
+        await process.stop()
         do {
             try await group.shutdownGracefully()
         } catch {

@@ -6,6 +6,8 @@ enum ProcessEvent: Sendable {
     case memberReady
     /// The member cannot go on, and why.
     case memberFailed(String)
+    /// The cluster has removed the member.
+    case memberRemoved
     case signal(TerminationSignals.Signal)
 }
 

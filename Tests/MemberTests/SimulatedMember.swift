@@ -27,6 +27,14 @@ final class SimulatedMember {
     private var events: [MemberEvent] = []
     private var logWork: [LogWork] = []
     private var commit: CommitBatch?
+    private var copiesDatabase = false
+    private var installation: Snapshot?
+    private let backend: BackendSlot
+    private let installer: SnapshotInstaller
+    /// What goes to the peers, until somebody takes it.
+    var outgoing: [PeerWork] = []
+    private(set) var hasLeft = false
+    private(set) var isRemoved = false
     private(set) var isReady = false
     /// Segments of the log that were begun.
     private(set) var cuts = 0
@@ -62,7 +70,13 @@ final class SimulatedMember {
         core = MemberCore(
             opened.0, configuration: configuration, now: clock.now(), unixMilliseconds: clock.unixMilliseconds())
         writer = files.makeWriter(configuration, clock: clock)
+        backend = BackendSlot(files.backend)
+        installer = SnapshotInstaller(files, core, configuration, LinuxPasswords())
     }
+
+    func receive(_ report: PeerReport) { events.append(.peer(report)) }
+
+    func leave() { events.append(.leave) }
 
     func post(_ requests: [ClientRequest]) { events.append(.requests(requests, sink: 0)) }
 
@@ -73,6 +87,11 @@ final class SimulatedMember {
         var effects = core.turn(&events, now: clock.now())
         logWork.append(contentsOf: effects.log)
         if let batch = effects.commit.take() { commit = batch }
+        if effects.copiesDatabase { copiesDatabase = true }
+        if let snapshot = effects.install { installation = snapshot }
+        if !effects.peers.isEmpty { outgoing.append(effects.peers) }
+        hasLeft = hasLeft || effects.hasLeft
+        isRemoved = isRemoved || effects.isRemoved
         if effects.becameReady { isReady = true }
         if let error = effects.failure { failure = failure ?? error }
         for (_, batch) in effects.responses {
@@ -98,10 +117,20 @@ final class SimulatedMember {
 
     /// The backend's thread does what waits for it.
     func writeBackend() {
-        guard let batch = commit.take() else { return }
         do {
-            let result = try batch.write(to: files.backend)
-            events.append(.committed(BackendCompletion(result: result, seconds: 0)))
+            if let batch = commit.take() {
+                let result = try batch.write(to: backend.file)
+                events.append(.committed(BackendCompletion(result: result, seconds: 0)))
+            }
+            if copiesDatabase {
+                copiesDatabase = false
+                events.append(.copied(try backend.file.beginCopy(named: "test")))
+            }
+            if let snapshot = installation.take() {
+                events.append(.installed(try installer.install(snapshot, in: backend)))
+            }
+        } catch let error as MemberError {
+            events.append(.failed(error))
         } catch {
             events.append(.failed(MemberError(.disk, "\(error)")))
         }
@@ -127,9 +156,9 @@ final class SimulatedMember {
         writeLog()
         writeBackend()
         turn()
-        if let batch = core.lastCommit() { _ = try batch.write(to: files.backend) }
+        if let batch = core.lastCommit() { _ = try batch.write(to: backend.file) }
         try writer.close()
-        try files.backend.close()
+        try backend.file.close()
     }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {

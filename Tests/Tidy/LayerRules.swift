@@ -27,13 +27,18 @@ enum LayerRules {
             "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth",
             "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
         ],
+        "PeerTransport": sockets.union([
+            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", "Logging",
+            "Synchronization",
+        ]),
         "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([
             "Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
             "Synchronization",
         ]),
         "martlet": sockets.union([
-            "Base", "Platform", "PlatformLinux", "Member", "Membership", "HTTP2", "ClientAPI", "Logging",
+            "Base", "Platform", "PlatformLinux", "Member", "Membership", "PeerTransport", "HTTP2", "ClientAPI",
+            "Logging",
             "Yams", "Foundation", "Synchronization",
         ]),
         "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),

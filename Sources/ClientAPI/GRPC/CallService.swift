@@ -191,6 +191,11 @@ extension CallService {
                 return .status
             case .memberList:
                 return .memberList(linearizable: try PlainFields.linearizable(bytes, at: message.indices))
+            case .memberAdd: return try MembershipFields.addition(message)
+            case .memberUpdate: return try MembershipFields.update(message)
+            case .memberRemove: return .memberRemove(try MembershipFields.id(message))
+            case .memberPromote: return .memberPromote(try MembershipFields.id(message), forwarded: false)
+            case .moveLeader: return .moveLeader(to: try MembershipFields.id(message))
             case .healthCheck:
                 guard try PlainFields.namesWholeServer(bytes, at: message.indices) else {
                     throw EtcdError(.notFound, "unknown service")

@@ -10,13 +10,18 @@ package enum Method: Int, CaseIterable, Sendable {
     case alarm
     case snapshot
     case memberList
+    case memberAdd
+    case memberRemove
+    case memberUpdate
+    case memberPromote
+    case moveLeader
     case healthCheck
 
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm, .snapshot: "etcdserverpb.Maintenance"
-        case .memberList: "etcdserverpb.Cluster"
+        case .status, .hashKV, .alarm, .snapshot, .moveLeader: "etcdserverpb.Maintenance"
+        case .memberList, .memberAdd, .memberRemove, .memberUpdate, .memberPromote: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
     }
@@ -33,6 +38,11 @@ package enum Method: Int, CaseIterable, Sendable {
         case .alarm: "Alarm"
         case .snapshot: "Snapshot"
         case .memberList: "MemberList"
+        case .memberAdd: "MemberAdd"
+        case .memberRemove: "MemberRemove"
+        case .memberUpdate: "MemberUpdate"
+        case .memberPromote: "MemberPromote"
+        case .moveLeader: "MoveLeader"
         case .healthCheck: "Check"
         }
     }

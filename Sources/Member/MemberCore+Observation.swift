@@ -1,0 +1,18 @@
+internal import Apply
+package import Base
+internal import MVCC
+package import Membership
+internal import RaftCore
+
+// What tests and the simulator look at.
+extension MemberCore {
+    package var isLeader: Bool { node.isLeader }
+    package var hasLeader: Bool { node.leader != .none }
+    package var term: Term { node.term }
+    package var committedIndex: LogIndex { node.committed }
+    package var revision: Int64 { applier.store.currentRevision }
+    package var localMember: ClusterMember? { applier.cluster.local }
+    package var memberCount: Int { applier.cluster.members.count }
+    /// Proposals that wait for a leader.
+    package var queuedProposals: Int { proposals.count }
+}

@@ -1,0 +1,107 @@
+public import Base
+public import EtcdProto
+public import MVCC
+public import Platform
+public import RaftCore
+
+/// The way to the other members. `PeerTransport` implements it over HTTP; the simulator passes values along.
+public protocol PeerNetwork: AnyObject, Sendable {
+    /// Takes what one turn of the member has for its peers. Called on the member's thread, at most once a turn; must
+    /// not block. Whatever cannot be delivered is reported, never retried: raft does that.
+    func carry(_ work: consuming PeerWork)
+}
+
+/// What a member has for its peers. The changes come first: messages may go to a peer that was added with them.
+public struct PeerWork: Sendable {
+    public var changes: [PeerChange] = []
+    public var messages: [Message] = []
+    public var snapshots: [OutgoingSnapshot] = []
+    /// All members are to be asked for their versions; the answer is a `PeerReport.versions`.
+    public var asksVersions = false
+    public var promotions: [ForwardedPromotion] = []
+
+    public init() {}
+
+    public var isEmpty: Bool {
+        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && !asksVersions
+    }
+}
+
+/// A change of whom there is to talk to.
+public enum PeerChange: Sendable, Equatable {
+    /// A member of the cluster. One that is known already gets the URLs.
+    case add(MemberID, peerURLs: [String])
+    case remove(MemberID)
+    /// A member of which the log does not tell yet: only answers go to it.
+    case introduce(MemberID, peerURLs: [String])
+}
+
+/// A promotion that the leader is to make, as it knows whether the learner has caught up.
+public struct ForwardedPromotion: Sendable, Equatable {
+    /// Comes back with the answer.
+    public var number: UInt64
+    public var learner: MemberID
+    public var leader: MemberID
+
+    public init(number: UInt64, learner: MemberID, leader: MemberID) {
+        self.number = number
+        self.learner = learner
+        self.leader = leader
+    }
+}
+
+/// A raft snapshot on its way to a peer: the message, and the backend file in exactly the state that it names.
+public struct OutgoingSnapshot: Sendable {
+    public var message: Message
+    public var database: DatabaseCopy
+
+    public init(message: Message, database: DatabaseCopy) {
+        self.message = message
+        self.database = database
+    }
+}
+
+/// What the network tells a member.
+public enum PeerReport: Sendable {
+    /// From peers, in the order in which they came; of one event loop's turn.
+    case messages([Message])
+    /// Messages to a peer were dropped.
+    case unreachable(MemberID)
+    /// A snapshot has arrived, or has not.
+    case snapshotSent(to: MemberID, failed: Bool)
+    /// Since when a peer has been reached without a failure; nil while it is not.
+    case activity(of: MemberID, since: Instant?)
+    /// What the members answered when asked for their versions; nil for one that did not answer. Ordered by ID.
+    case versions([PeerVersions])
+    /// The leader has answered a forwarded promotion.
+    case promoted(number: UInt64, EtcdError?)
+    /// A peer says that this member was removed from the cluster: it has to stop.
+    case removedFromCluster
+}
+
+/// A member's answer to `/version`.
+public struct PeerVersions: Sendable, Equatable {
+    public var member: MemberID
+    /// The program's version, such as `3.5.1`; nil when it did not answer.
+    public var server: String?
+    /// The cluster version that it knows, such as `3.5.0`.
+    public var cluster: String?
+
+    public init(member: MemberID, server: String?, cluster: String?) {
+        self.member = member
+        self.server = server
+        self.cluster = cluster
+    }
+}
+
+/// A member as the network sees it.
+public protocol PeerHost: AnyObject, Sendable {
+    /// May be called on any thread; must not block.
+    /// - Returns: false when the member takes no more now: messages are then dropped.
+    @discardableResult
+    func report(_ report: PeerReport) -> Bool
+    /// Hands over requests, all or none, as `MemberLoop.submit` does.
+    func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool
+    @discardableResult
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool
+}

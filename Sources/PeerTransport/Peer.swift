@@ -1,0 +1,167 @@
+internal import Base
+internal import Logging
+internal import Member
+internal import NIOCore
+internal import Platform
+internal import RaftCore
+
+/// A member of the cluster as the transport knows it: its two streams in each direction, its pipeline, and whether it
+/// can be reached. Used on its event loop only.
+final class Peer {
+    let id: MemberID
+    private let core: TransportCore
+    var urls: PeerURLs
+    private var appendStream: OutgoingStream?
+    private var messageStream: OutgoingStream?
+    private var readers: [StreamReader] = []
+    private let pipeline: PostPipeline
+    private(set) var activity: PeerActivity = .unknown
+    /// Messages of the turn that is being carried out.
+    private var appends: [Message] = []
+    private var others: [Message] = []
+    /// Posts of snapshots to this peer.
+    var snapshots: [SnapshotPost] = []
+
+    init(_ id: MemberID, urls: [String], core: TransportCore) {
+        self.id = id
+        self.core = core
+        self.urls = PeerURLs(urls)
+        pipeline = PostPipeline(core, to: id, urls: PeerURLs(urls))
+    }
+
+    func start() {
+        core.logger.info("starting remote peer", metadata: ["remote-peer-id": "\(id)"])
+        pipeline.onOutcome = { [unowned self] outcome in
+            switch outcome {
+            case .success: succeeded()
+            case .failure(let error): failed("failed to post message: \(error)")
+            }
+        }
+        for kind in StreamKind.allCases {
+            let reader = StreamReader(kind, of: self, core: core)
+            readers.append(reader)
+            reader.start()
+        }
+    }
+
+    func update(_ urls: [String]) {
+        self.urls.replace(with: urls)
+        pipeline.urls.replace(with: urls)
+    }
+
+    func stop() {
+        for reader in readers { reader.stop() }
+        for stream in [appendStream, messageStream] { stream?.close() }
+        pipeline.stop()
+        for post in snapshots { post.cancel() }
+        core.logger.info("stopped remote peer", metadata: ["remote-peer-id": "\(id)"])
+    }
+
+    // MARK: Streams
+
+    /// The peer has dialled; a stream of the same kind is replaced.
+    func attach(_ stream: OutgoingStream) {
+        switch stream.kind {
+        case .append:
+            if appendStream?.close() == true { core.unreachable(id) }
+            appendStream = stream
+        case .message:
+            if messageStream?.close() == true { core.unreachable(id) }
+            messageStream = stream
+        }
+        succeeded()
+        core.logger.info(
+            "established TCP streaming connection with remote peer",
+            metadata: [
+                "stream-writer-type": "\(stream.kind.rawValue)", "local-member-id": "\(core.identity.localID)",
+                "remote-peer-id": "\(id)",
+            ])
+    }
+
+    /// The stream's connection is gone.
+    func detach(_ stream: OutgoingStream) {
+        let lostMessages = stream.close()
+        core.figures.sentBytes += stream.sentBytes
+        if appendStream === stream { appendStream = nil }
+        if messageStream === stream { messageStream = nil }
+        if lostMessages { core.unreachable(id) }
+        core.logger.warning(
+            "lost TCP streaming connection with remote peer",
+            metadata: [
+                "stream-writer-type": "\(stream.kind.rawValue)", "local-member-id": "\(core.identity.localID)",
+                "remote-peer-id": "\(id)",
+            ])
+    }
+
+    // MARK: Sending
+
+    var hasQueued: Bool { !appends.isEmpty || !others.isEmpty }
+
+    /// Adds a message to the batch of this turn.
+    func queue(_ message: Message) {
+        if message.type == .append { appends.append(message) } else { others.append(message) }
+    }
+
+    /// Sends the batch: one write for each stream.
+    func flush() {
+        var isComplete = true
+        if !appends.isEmpty {
+            isComplete = send(appends, over: appendStream ?? messageStream)
+            appends.removeAll(keepingCapacity: true)
+        }
+        if !others.isEmpty {
+            isComplete = send(others, over: messageStream) && isComplete
+            others.removeAll(keepingCapacity: true)
+        }
+        if !isComplete {
+            core.figures.droppedMessages += 1
+            core.unreachable(id)
+        }
+    }
+
+    private func send(_ messages: [Message], over stream: OutgoingStream?) -> Bool {
+        if let stream { return stream.send(messages) }
+        var isComplete = true
+        for message in messages where !pipeline.post(message) { isComplete = false }
+        return isComplete
+    }
+
+    // MARK: Activity
+
+    func succeeded() {
+        guard case .active = activity else {
+            core.logger.info("peer became active", metadata: ["peer-id": "\(id)"])
+            let now = core.now()
+            activity = .active(since: now)
+            return core.tell(.activity(of: id, since: now))
+        }
+    }
+
+    func failed(_ reason: String) {
+        switch activity {
+        case .active:
+            core.logger.warning(
+                "peer became inactive (message send to peer failed)",
+                metadata: ["peer-id": "\(id)", "error": "\(reason)"])
+            core.tell(.activity(of: id, since: nil))
+        case .unknown, .inactive: core.logger.debug("\(reason)", metadata: ["peer-id": "\(id)"])
+        }
+        activity = .inactive
+    }
+}
+
+/// Whether a peer can be reached.
+enum PeerActivity: Equatable {
+    case unknown
+    case active(since: Instant)
+    case inactive
+}
+
+/// A sender that is no member yet, or of which this member has not heard: it is answered by post alone.
+final class Remote {
+    let pipeline: PostPipeline
+
+    init(_ id: MemberID, urls: [String], core: TransportCore) {
+        pipeline = PostPipeline(core, to: id, urls: PeerURLs(urls))
+    }
+}

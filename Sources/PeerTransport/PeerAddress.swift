@@ -1,0 +1,50 @@
+/// Where a peer listens: the part of its URL that a socket needs.
+package enum PeerAddress: Equatable, Sendable {
+    case tcp(host: String, port: Int)
+    case unix(path: String)
+
+    /// - Returns: nil for what is no peer URL, and for TLS.
+    package init?(url: String) {
+        guard let separator = url.firstRange(of: "://") else { return nil }
+        let rest = url[separator.upperBound...]
+        switch url[..<separator.lowerBound].lowercased() {
+        case "unix": self = .unix(path: String(rest))
+        case "http":
+            let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+            guard let colon = authority.lastIndex(of: ":"),
+                let port = UInt16(authority[authority.index(after: colon)...])
+            else { return nil }
+            var host = authority[..<colon]
+            if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+            self = .tcp(host: String(host), port: Int(port))
+        default: return nil
+        }
+    }
+
+    /// The value of the header `Host`.
+    var host: String {
+        switch self {
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix: "localhost"
+        }
+    }
+}
+
+/// The URLs of a peer, one of which is in use; the next one is tried after a failure.
+package struct PeerURLs: Equatable {
+    package private(set) var urls: [String]
+    private var picked = 0
+
+    package init(_ urls: [String]) { self.urls = urls }
+
+    /// nil when there is none.
+    package var current: String? { urls.isEmpty ? nil : urls[picked % urls.count] }
+
+    package mutating func moveOn() { if !urls.isEmpty { picked = (picked + 1) % urls.count } }
+
+    package mutating func replace(with urls: [String]) {
+        guard urls != self.urls else { return }
+        self.urls = urls
+        picked = 0
+    }
+}

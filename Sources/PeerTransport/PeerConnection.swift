@@ -1,0 +1,134 @@
+internal import Base
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// What comes back on a connection to a peer. Called on the event loop.
+protocol ResponseReceiver: AnyObject {
+    func received(_ head: HTTPResponseHead)
+    func received(_ body: inout ByteBuffer)
+    /// The response is complete; the connection may be used again.
+    func completed()
+    /// Nothing more will come, whatever was under way has failed. The last call, made once.
+    func closed(_ error: (any Error)?)
+    /// The socket takes more again.
+    func writable()
+}
+
+extension ResponseReceiver {
+    func writable() {}
+}
+
+/// Opens connections to peers and turns what they answer into calls. Used on its event loop only.
+struct PeerConnector: Sendable {
+    let eventLoop: any EventLoop
+    let dialTimeout: TimeAmount
+
+    /// - Parameters:
+    ///   - silence: a connection that brings nothing for so long is closed; nil for no limit.
+    ///   - connected: the channel, or why there is none. Called once, on the event loop.
+    func connect(
+        to address: PeerAddress, receiver: any ResponseReceiver, silence: TimeAmount? = nil,
+        connected: @escaping (Result<any Channel, any Error>) -> Void
+    ) {
+        let handler = NIOLoopBound(ResponseHandler(receiver), eventLoop: eventLoop)
+        let done = NIOLoopBound(connected, eventLoop: eventLoop)
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .connectTimeout(dialTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelOption(
+                .writeBufferWaterMark,
+                value: .init(low: PeerLimits.streamBufferBytes / 2, high: PeerLimits.streamBufferBytes)
+            )
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    if let silence { try pipeline.addHandler(IdleStateHandler(readTimeout: silence)) }
+                    try pipeline.addHTTPClientHandlers()
+                    try pipeline.addHandler(handler.value)
+                }
+            }
+        let future: EventLoopFuture<any Channel> =
+            switch address {
+            case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+            case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
+            }
+        future.whenComplete { done.value($0) }
+    }
+}
+
+/// Passes a response on, part by part. A request is written with `Channel.write(_:)` as `HTTPClientRequestPart`s.
+private final class ResponseHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+
+    /// nil once it has been told of the end.
+    private var receiver: (any ResponseReceiver)?
+    private var failure: (any Error)?
+
+    init(_ receiver: any ResponseReceiver) { self.receiver = receiver }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): receiver?.received(head)
+        case .body(var body): receiver?.received(&body)
+        case .end: receiver?.completed()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { receiver?.writable() }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is IdleStateHandler.IdleStateEvent else { return context.fireUserInboundEventTriggered(event) }
+        failure = failure ?? PeerFailure.silent
+        context.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        failure = failure ?? error
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let receiver = self.receiver.take()
+        receiver?.closed(failure)
+    }
+}
+
+/// Why an exchange with a peer has failed, besides what the sockets report.
+enum PeerFailure: Error, CustomStringConvertible {
+    case silent
+    case noAddress(String)
+    case status(Int, String)
+    case answerTooLarge
+    case timeout
+    case closed
+
+    var description: String {
+        switch self {
+        case .silent: "i/o timeout"
+        case .noAddress(let url): "no address in the URL \"\(url)\""
+        case .status(let status, let text): "unexpected http status \(status): \(text)"
+        case .answerTooLarge: "answer of more than \(PeerLimits.answerBytes) bytes"
+        case .timeout: "no answer in time"
+        case .closed: "connection closed"
+        }
+    }
+}
+
+extension PeerIdentity {
+    /// The headers that introduce this member to a peer.
+    func headers(host: String) -> HTTPHeaders {
+        HTTPHeaders([
+            ("Host", host),
+            ("User-Agent", "martlet"),
+            (PeerHeader.clusterID, clusterID.description),
+            (PeerHeader.oldestVersion, oldestVersion.description),
+            (PeerHeader.peerURLs, peerURLs.joined(separator: ",")),
+            (PeerHeader.from, localID.description),
+            (PeerHeader.version, version.description),
+        ])
+    }
+}

@@ -1,0 +1,193 @@
+internal import Base
+internal import EtcdProto
+package import Member
+internal import NIOCore
+internal import NIOHTTP1
+internal import Platform
+
+/// A complete answer to a peer.
+struct PeerResponse {
+    var status: Int
+    var headers: [(String, String)]
+    var body: [UInt8]
+
+    init(_ status: Int, _ headers: [(String, String)], _ body: String) {
+        self.status = status
+        self.headers = headers
+        self.body = Array(body.utf8)
+    }
+
+    /// Without a body.
+    init(_ status: Int, clusterID: ClusterID) {
+        self.init(status, [(PeerHeader.clusterID, clusterID.description)], "")
+    }
+
+    /// Plain text with a newline behind it.
+    static func text(_ status: Int, _ text: String) -> PeerResponse {
+        PeerResponse(
+            status, [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")], text + "\n")
+    }
+
+    static func json(_ status: Int, _ text: String) -> PeerResponse {
+        PeerResponse(status, [("Content-Type", "application/json")], text)
+    }
+
+    /// A message that cannot be processed because one of its ends is no member.
+    static func removed(_ reason: String) -> PeerResponse {
+        json(403, JSON.object([.init("message", .string(reason))]).text)
+    }
+
+    init(_ refusal: PeerRefusal, clusterID: ClusterID) {
+        self = .text(refusal.status, refusal.text)
+        if case .methodNotAllowed(let allow) = refusal { headers.append(("Allow", allow)) }
+        if case .notFound = refusal { return }
+        headers.append((PeerHeader.clusterID, clusterID.description))
+    }
+}
+
+extension PeerRefusal {
+    static let tooLarge = PeerRefusal.badRequest("request body too large")
+}
+
+/// What peers ask besides raft's messages. Used on its event loop only.
+final class PeerEndpoints {
+    private let core: TransportCore
+    private let asker: MemberAsker
+
+    init(_ core: TransportCore) {
+        self.core = core
+        asker = MemberAsker(core)
+    }
+
+    /// - Parameter respond: called once, on the event loop.
+    func answer(
+        _ route: PeerRoute, _ head: HTTPRequestHead, _ body: [UInt8], respond: @escaping (PeerResponse) -> Void
+    ) {
+        switch route {
+        case .probing:
+            let now = ProbeTime.text(milliseconds: core.clock.unixMilliseconds())
+            respond(
+                PeerResponse(
+                    200, [("Content-Type", "text/plain; charset=utf-8")], #"{"OK":true,"Now":"\#(now)"}"# + "\n"))
+        case .version: version(respond)
+        case .members: members(respond)
+        case .promote(let id): promote(id, respond)
+        case .hashKV: hashKV(head, body, respond)
+        case .downgradeEnabled: downgradeEnabled(respond)
+        case .leases, .leasesInternal:
+            // The lessor is served by its leader alone, and this member keeps no leases for others yet.
+            respond(.text(400, "not a primary lessor"))
+        case .pipeline, .stream, .snapshot: preconditionFailure("\(route) is no question")
+        }
+    }
+
+    private func version(_ respond: @escaping (PeerResponse) -> Void) {
+        let version = core.identity.version
+        asker.statistics { statistics in
+            let cluster = statistics?.clusterVersion ?? ""
+            let storage = statistics?.storageVersion ?? ""
+            respond(
+                .json(
+                    200,
+                    JSON.object([
+                        .init("etcdserver", .string(version.description)),
+                        .init("etcdcluster", .string(cluster.isEmpty ? "not_decided" : cluster)),
+                        .init("storage", .string(storage.isEmpty ? "unknown" : storage)),
+                    ]).text))
+        }
+    }
+
+    private func members(_ respond: @escaping (PeerResponse) -> Void) {
+        let clusterID = core.identity.clusterID
+        asker.statistics { statistics in
+            guard let statistics else { return respond(.text(500, "the member does not answer")) }
+            var response = PeerResponse.json(200, PeerMemberList.text(statistics.members) + "\n")
+            response.headers.append((PeerHeader.clusterID, clusterID.description))
+            respond(response)
+        }
+    }
+
+    /// Promotes a learner for another member, whose client asked for it. Only the leader does.
+    private func promote(_ text: String, _ respond: @escaping (PeerResponse) -> Void) {
+        guard let id = UInt64(text) else { return respond(.text(404, "member \(text) not found in cluster")) }
+        asker.ask(.memberPromote(MemberID(id), forwarded: true)) { [asker, core] error in
+            guard let error else {
+                return asker.statistics { statistics in
+                    var response = PeerResponse.json(200, PeerMemberList.text(statistics?.members ?? []) + "\n")
+                    response.headers.append((PeerHeader.clusterID, core.identity.clusterID.description))
+                    respond(response)
+                }
+            }
+            switch error {
+            case .memberNotFound: respond(.text(404, "membership: ID not found"))
+            case .memberNotLearner: respond(.text(412, "membership: can only promote a learner member"))
+            case .learnerNotReady: respond(.text(412, error.message))
+            case .timeout: respond(.text(408, "context deadline exceeded"))
+            default: respond(.json(500, #"{"message":"Internal Server Error"}"#))
+            }
+        }
+    }
+
+    private func hashKV(
+        _ head: HTTPRequestHead, _ body: [UInt8], _ respond: @escaping (PeerResponse) -> Void
+    ) {
+        if let id = head.headers.first(name: PeerHeader.clusterID), id != core.identity.clusterID.description {
+            return respond(PeerResponse(.clusterIDMismatch, clusterID: core.identity.clusterID))
+        }
+        guard let json = try? JSON.parse(body), case .object = json else {
+            return respond(.text(400, "error unmarshalling request"))
+        }
+        asker.hash(atRevision: Int64(clamping: json["revision"]?.unsigned ?? 0)) { result in
+            switch result {
+            case .success(let hash): respond(.json(200, hash.json.text))
+            case .failure(let error):
+                let prefix = "etcdserver: "
+                let text =
+                    error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+                respond(.text(400, text))
+            }
+        }
+    }
+
+    private func downgradeEnabled(_ respond: @escaping (PeerResponse) -> Void) {
+        asker.ask(.probe(linearizable: true)) { error in
+            if let error { return respond(.text(500, "failed linearized read: \(error.message)")) }
+            respond(PeerResponse(200, [("Content-Type", "text/plain")], "false"))
+        }
+    }
+}
+
+/// How the leader answers a forwarded promotion.
+enum PromotionAnswer {
+    static func error(of result: Result<PeerQuestion.Answer, any Error>) -> EtcdError? {
+        guard case .success(let answer) = result else { return .timeout }
+        let text = String(decoding: answer.body, as: UTF8.self)
+        switch answer.status {
+        case 200: return nil
+        case 404: return .memberNotFound
+        case 408: return .timeout
+        case 412: return text.contains("in sync with leader") ? .learnerNotReady : .memberNotLearner
+        default: return EtcdError(.unknown, "member promote: unknown error(\(text))")
+        }
+    }
+}
+
+/// The member list in the form that peers exchange.
+package enum PeerMemberList {
+    package static func text(_ members: [MemberStatistics.Member]) -> String {
+        JSON.array(
+            members.map { member in
+                var fields: [JSON.Member] = [
+                    .init("id", .number(String(member.id.rawValue))),
+                    .init("peerURLs", .array(member.peerURLs.map(JSON.string))),
+                ]
+                if member.isLearner { fields.append(.init("isLearner", .bool(true))) }
+                if !member.name.isEmpty { fields.append(.init("name", .string(member.name))) }
+                if !member.clientURLs.isEmpty {
+                    fields.append(.init("clientURLs", .array(member.clientURLs.map(JSON.string))))
+                }
+                return .object(fields)
+            }
+        ).text
+    }
+}

@@ -1,0 +1,141 @@
+internal import Base
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Platform
+
+/// Asks every peer again and again whether it lives and what its clock says. Used on its event loop only.
+final class PeerProbes {
+    private let core: TransportCore
+    private var timer: RepeatedTask?
+    private var health: [MemberID: Health] = [:]
+
+    private struct Health {
+        var isHealthy = true
+        var roundTrip: Duration?
+        var clockDifference: Duration?
+    }
+
+    init(_ core: TransportCore) { self.core = core }
+
+    func start() {
+        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
+        timer = core.eventLoop.scheduleRepeatedTask(
+            initialDelay: PeerLimits.probingInterval, delay: PeerLimits.probingInterval
+        ) { _ in bound.value.probe() }
+    }
+
+    func stop() { timer?.cancel() }
+
+    private func probe() {
+        let known = Set(core.peers.map(\.id))
+        health = health.filter { known.contains($0.key) }
+        for peer in core.peers {
+            let id = peer.id
+            let start = core.clock.now()
+            PeerQuestion.ask(
+                peer.urls.current ?? "", .GET, "/raft/probing", through: core.connector,
+                timeout: PeerLimits.probingInterval
+            ) { [weak self] in self?.answered(id, $0, start) }
+        }
+    }
+
+    private func answered(_ id: MemberID, _ result: Result<PeerQuestion.Answer, any Error>, _ start: Instant) {
+        guard core.peer(id) != nil else { return }
+        var health = self.health[id] ?? Health()
+        let roundTrip = core.clock.now() - start
+        switch result {
+        case .success(let answer) where answer.status == 200:
+            health.isHealthy = true
+            health.roundTrip = roundTrip
+            if let theirs = Self.milliseconds(of: answer.body) {
+                let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - roundTrip / 2
+                health.clockDifference = difference
+                warn(id, health)
+            }
+        case .success(let answer): unhealthy(id, &health, PeerFailure.status(answer.status, ""))
+        case .failure(let error): unhealthy(id, &health, error)
+        }
+        self.health[id] = health
+    }
+
+    private func unhealthy(_ id: MemberID, _ health: inout Health, _ error: any Error) {
+        health.isHealthy = false
+        core.logger.warning(
+            "prober detected unhealthy status",
+            metadata: ["round-tripper-name": "RAFT_MESSAGE", "remote-peer-id": "\(id)", "error": "\(error)"])
+    }
+
+    private func warn(_ id: MemberID, _ health: Health) {
+        guard let difference = health.clockDifference,
+            difference > PeerLimits.clockDifference || difference < .zero - PeerLimits.clockDifference
+        else { return }
+        core.logger.warning(
+            "prober found high clock drift",
+            metadata: [
+                "round-tripper-name": "RAFT_MESSAGE", "remote-peer-id": "\(id)", "clock-drift": "\(difference)",
+                "rtt": "\(health.roundTrip ?? .zero)",
+            ])
+    }
+
+    /// `{"OK":true,"Now":"2026-11-23T20:20:51.430793107Z"}`: its time in milliseconds since 1970.
+    private static func milliseconds(of body: [UInt8]) -> Int64? {
+        guard let text = (try? JSON.parse(body))?["Now"]?.string else { return nil }
+        return ProbeTime.milliseconds(of: text)
+    }
+}
+
+/// The time in answers to probes (RFC 3339), to the millisecond.
+package enum ProbeTime {
+    /// `2026-11-23T20:20:51.430Z`.
+    package static func text(milliseconds: Int64) -> String {
+        let day = milliseconds.flooring(by: 86_400_000)
+        let time = milliseconds - day * 86_400_000
+        let date = CivilDate(daysSince1970: day)
+        func padded(_ value: Int64, _ digits: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, digits - text.count)) + text
+        }
+        return "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T"
+            + "\(padded(time / 3_600_000, 2)):\(padded(time / 60_000 % 60, 2)):\(padded(time / 1000 % 60, 2))."
+            + "\(padded(time % 1000, 3))Z"
+    }
+
+    /// Milliseconds since 1970; nil when the text is no such time. Fractions may have any number of digits, and the zone
+    /// may be an offset: Go writes its local one.
+    package static func milliseconds(of text: String) -> Int64? {
+        var rest = text[...]
+        func number(_ digits: Int, then separator: Character? = nil) -> Int64? {
+            let part = rest.prefix(digits)
+            guard part.count == digits, part.allSatisfy({ $0.isASCII && $0.isNumber }), let value = Int64(part) else {
+                return nil
+            }
+            rest = rest.dropFirst(digits)
+            if let separator {
+                guard rest.first == separator else { return nil }
+                rest = rest.dropFirst()
+            }
+            return value
+        }
+        guard let year = number(4, then: "-"), let month = number(2, then: "-"), let day = number(2, then: "T"),
+            let hour = number(2, then: ":"), let minute = number(2, then: ":"), let second = number(2),
+            (1...12).contains(month)
+        else { return nil }
+        var milliseconds: Int64 = 0
+        if rest.first == "." {
+            let digits = rest.dropFirst().prefix { $0.isASCII && $0.isNumber }
+            rest = rest.dropFirst(1 + digits.count)
+            milliseconds = Int64((digits + "000").prefix(3)) ?? 0
+        }
+        var offset: Int64 = 0
+        if rest != "Z" {
+            let sign: Int64 = rest.first == "-" ? -1 : 1
+            guard rest.first == "+" || rest.first == "-" else { return nil }
+            rest = rest.dropFirst()
+            guard let hours = number(2, then: ":"), let minutes = number(2), rest.isEmpty else { return nil }
+            offset = sign * (hours * 60 + minutes)
+        }
+        let days = CivilDate(year: year, month: month, day: day).daysSince1970
+        return ((days * 24 + hour) * 60 + minute - offset) * 60_000 + second * 1000 + milliseconds
+    }
+}

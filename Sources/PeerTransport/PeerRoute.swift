@@ -1,0 +1,77 @@
+internal import Base
+
+/// The two kinds of stream between members.
+package enum StreamKind: String, Sendable, CaseIterable {
+    /// Appends only, in the compact form.
+    case append = "msgapp"
+    /// All other messages.
+    case message = "message"
+}
+
+/// Where a request on the peer listener goes. Reference: docs/formats/peer.md.
+enum PeerRoute: Equatable {
+    case pipeline
+    /// The last part of the path is the sender's ID.
+    case stream(StreamKind, from: MemberID)
+    case snapshot
+    case probing
+    case members
+    case promote(id: String)
+    case hashKV
+    case version
+    case downgradeEnabled
+    case leases
+    case leasesInternal
+
+    private static let streamPrefix = "/raft/stream/"
+    private static let promotePrefix = "/members/promote/"
+
+    /// The endpoint of a path, and the one method that it takes; nil for any.
+    /// - Parameter uri: path and query.
+    init(uri: String) throws(PeerRefusal) {
+        let path = String(uri.prefix { $0 != "?" })
+        switch path {
+        case "/raft": self = .pipeline
+        case "/raft/snapshot": self = .snapshot
+        case "/raft/probing": self = .probing
+        case "/members": self = .members
+        case "/members/hashkv": self = .hashKV
+        case "/version": self = .version
+        case "/downgrade/enabled": self = .downgradeEnabled
+        case "/leases": self = .leases
+        case "/leases/internal": self = .leasesInternal
+        default:
+            if path.hasPrefix(Self.streamPrefix) {
+                self = try Self.stream(path.dropFirst(Self.streamPrefix.count))
+            } else if path.hasPrefix(Self.promotePrefix) {
+                self = .promote(id: String(path.dropFirst(Self.promotePrefix.count)))
+            } else {
+                throw .notFound
+            }
+        }
+    }
+
+    private static func stream(_ rest: Substring) throws(PeerRefusal) -> PeerRoute {
+        let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let kind = StreamKind(rawValue: String(parts[0])) else { throw .invalidPath }
+        guard parts.count == 2, let id = UInt64(parts[1], radix: 16) else { throw .invalidFrom }
+        return .stream(kind, from: MemberID(id))
+    }
+
+    /// The only method that the endpoint takes; nil for any.
+    var method: String? {
+        switch self {
+        case .pipeline, .snapshot, .promote: "POST"
+        case .stream, .members, .hashKV, .version, .downgradeEnabled: "GET"
+        case .probing, .leases, .leasesInternal: nil
+        }
+    }
+
+    /// Whether only members of the cluster with a compatible version may ask.
+    var isGuarded: Bool {
+        switch self {
+        case .pipeline, .stream, .snapshot: true
+        case .probing, .members, .promote, .hashKV, .version, .downgradeEnabled, .leases, .leasesInternal: false
+        }
+    }
+}

@@ -1,0 +1,162 @@
+internal import Base
+public import Logging
+public import Member
+public import NIOCore
+internal import NIOHTTP1
+public import NIOPosix
+public import Platform
+internal import Synchronization
+
+/// The transport between the members of a cluster: raft messages, snapshots and questions over HTTP/1.1, as etcd's
+/// members speak it. Format: docs/formats/peer.md.
+///
+/// ```swift
+/// let transport = RaftTransport(settings, eventLoop: group.next(), logger: logger)
+/// let member = try MemberLoop.start(configuration, on: platform, network: transport, …)
+/// try await transport.start(identity, host: member, listeningAt: ["http://127.0.0.1:2380"])
+/// ```
+///
+/// All of it runs on one event loop. What the member sends before `start` waits.
+public final class RaftTransport: PeerNetwork {
+    public struct Settings: Sendable {
+        public var disk: any Disk
+        public var clock: any Clock
+        /// Where databases that a leader sends are stored: the directory of raft's snapshots.
+        public var snapshotDirectory: String
+        public var diskThreads: NIOThreadPool
+        public var electionTimeout: Duration
+        /// How long a question to a peer or to the member may take.
+        public var requestTimeout: Duration
+
+        public init(
+            disk: any Disk, clock: any Clock, snapshotDirectory: String, diskThreads: NIOThreadPool,
+            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7)
+        ) {
+            self.disk = disk
+            self.clock = clock
+            self.snapshotDirectory = snapshotDirectory
+            self.diskThreads = diskThreads
+            self.electionTimeout = electionTimeout
+            self.requestTimeout = requestTimeout
+        }
+    }
+
+    private let settings: Settings
+    private let eventLoop: any EventLoop
+    private let logger: Logger
+    private let core: NIOLoopBoundBox<TransportCore?>
+    private let work: Mailbox<PeerWork>
+    private let listeners = Mutex<[any Channel]>([])
+
+    public init(_ settings: Settings, eventLoop: any EventLoop, logger: Logger) {
+        self.settings = settings
+        self.eventLoop = eventLoop
+        self.logger = logger
+        let core = NIOLoopBoundBox<TransportCore?>.makeEmptyBox(valueType: TransportCore.self, eventLoop: eventLoop)
+        self.core = core
+        let late = LateWork()
+        work = Mailbox(limit: PeerLimits.queuedWork) { eventLoop.execute { late.carryOut() } }
+        late.set { [work, core] in
+            // Before the start it waits: the core takes it then.
+            guard let core = core.value else { return }
+            Self.carryOut(work, core)
+        }
+    }
+
+    public func carry(_ work: consuming PeerWork) {
+        // Full only when the event loop has stopped working; raft copes with what is lost.
+        self.work.post(work)
+    }
+
+    private static func carryOut(_ work: Mailbox<PeerWork>, _ core: TransportCore) {
+        var batch: [PeerWork] = []
+        work.drain(into: &batch)
+        for work in batch { core.carry(out: work) }
+    }
+
+    /// Takes up work and listens for peers.
+    /// - Throws: when an address cannot be listened at.
+    public func start(_ identity: PeerIdentity, host: any PeerHost, listeningAt urls: [String]) async throws {
+        let settings = settings
+        let logger = logger
+        let boxed = core
+        let mailbox = work
+        try await eventLoop.submit { [eventLoop] in
+            let core = TransportCore(settings, identity: identity, eventLoop: eventLoop, logger: logger)
+            boxed.value = core
+            core.start(host)
+            Self.carryOut(mailbox, core)
+        }.get()
+        for url in urls {
+            guard let address = PeerAddress(url: url) else { throw PeerListenError(url: url, reason: "no address") }
+            do {
+                let channel = try await bind(address)
+                listeners.withLock { $0.append(channel) }
+            } catch {
+                throw PeerListenError(url: url, reason: "\(error)")
+            }
+            logger.info("serving peer traffic", metadata: ["address": "\(address.host)"])
+        }
+    }
+
+    private func bind(_ address: PeerAddress) async throws -> any Channel {
+        let boxed = core
+        let bootstrap = ServerBootstrap(group: eventLoop)
+            .serverChannelOption(.backlog, value: 128)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: PeerLimits.streamBufferBytes / 2, high: PeerLimits.streamBufferBytes)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let core = boxed.value, core.admits(channel) else { throw PeerFailure.closed }
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(IdleStateHandler(readTimeout: PeerLimits.requestTimeout))
+                    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+                    try pipeline.addHandler(PeerServerHandler(core, core.endpoints))
+                }
+            }
+        switch address {
+        case .tcp(let host, let port):
+            let name = host == "localhost" ? "127.0.0.1" : host
+            return try await bootstrap.bind(host: name, port: port).get()
+        case .unix(let path):
+            return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        }
+    }
+
+    /// What has been carried so far.
+    public func figures() async throws -> TransportFigures {
+        let boxed = core
+        return try await eventLoop.submit { boxed.value?.figures ?? TransportFigures() }.get()
+    }
+
+    /// Closes all connections; what the member still sends is dropped.
+    public func stop() async {
+        let channels = listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
+        // One that is closed already is none the worse for it.
+        for channel in channels { try? await channel.close() }
+        let boxed = core
+        try? await eventLoop.submit { boxed.value?.stop() }.get()
+    }
+}
+
+/// An address for peers that cannot be listened at.
+public struct PeerListenError: Error, CustomStringConvertible {
+    public var url: String
+    public var reason: String
+    public var description: String { "cannot listen on \(url): \(reason)" }
+}
+
+/// What a wake-up of the event loop does, known only after the mailbox exists.
+private final class LateWork: Sendable {
+    private let body = Mutex<(@Sendable () -> Void)?>(nil)
+    func set(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
+    func carryOut() { body.withLock { $0 }?() }
+}

@@ -1,0 +1,160 @@
+internal import Base
+internal import Logging
+internal import MVCC
+internal import Member
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import RaftCore
+internal import RaftProto
+
+/// One snapshot on its way to a peer: the message, then the database as it is read from the file, a few chunks ahead of
+/// the socket. Used on its event loop only.
+final class SnapshotPost: ResponseReceiver {
+    private let snapshot: OutgoingSnapshot
+    private unowned let peer: Peer
+    private let core: TransportCore
+    private var finish: ((SnapshotPost, (any Error)?) -> Void)?
+    private var channel: (any Channel)?
+    private var offset: Int64 = 0
+    private let size: Int64
+    private var isReading = false
+    private var hasSentAll = false
+    private var status: Int?
+    private var answer: [UInt8] = []
+    private var deadline: Scheduled<Void>?
+    private var lastProgress: Int64 = 0
+
+    /// Bytes between two lines of progress.
+    private static let progressInterval: Int64 = 256 << 20
+    /// What is kept of the peer's answer.
+    private static let answerBytes = 512
+
+    /// - Parameter finish: called once, on the event loop, with the error if the snapshot did not arrive.
+    init(
+        _ snapshot: OutgoingSnapshot, to peer: Peer, core: TransportCore,
+        finish: @escaping (SnapshotPost, (any Error)?) -> Void
+    ) {
+        self.snapshot = snapshot
+        self.peer = peer
+        self.core = core
+        self.finish = finish
+        size = snapshot.database.size
+    }
+
+    func start() {
+        let url = peer.urls.current ?? ""
+        guard let address = PeerAddress(url: url) else { return end(PeerFailure.noAddress(url)) }
+        core.logger.info("sending database snapshot", metadata: fields)
+        core.connector.connect(to: address, receiver: self) { result in
+            switch result {
+            case .failure(let error): self.end(error)
+            case .success(let channel):
+                self.channel = channel
+                if self.finish == nil { return channel.close(promise: nil) }
+                self.begin(channel, host: address.host)
+            }
+        }
+    }
+
+    func cancel() { end(PeerFailure.closed) }
+
+    private var fields: Logger.Metadata {
+        [
+            "snapshot-index": "\(snapshot.message.snapshot?.metadata.index ?? .zero)", "remote-peer-id": "\(peer.id)",
+            "bytes": "\(size)",
+        ]
+    }
+
+    private func begin(_ channel: any Channel, host: String) {
+        var headers = core.identity.headers(host: host)
+        headers.add(name: "Content-Type", value: "application/octet-stream")
+        headers.add(name: "Transfer-Encoding", value: "chunked")
+        let head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/raft/snapshot", headers: headers)
+        channel.write(HTTPClientRequestPart.head(head), promise: nil)
+        var envelope: [UInt8] = []
+        snapshot.message.encode(to: &envelope)
+        var body = channel.allocator.buffer(capacity: envelope.count + 8)
+        body.writeInteger(UInt64(envelope.count))
+        body.writeBytes(envelope)
+        channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(body)), promise: nil)
+        readOn()
+    }
+
+    /// Reads the next chunk unless one is being read, all is sent, or the socket is full.
+    private func readOn() {
+        guard !isReading, !hasSentAll, finish != nil, let channel, channel.isWritable else { return }
+        guard offset < size else { return sentAll(channel) }
+        isReading = true
+        let database = snapshot.database
+        let start = offset
+        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
+        core.diskThreads.runIfActive(eventLoop: core.eventLoop) {
+            try database.read(at: start, count: PeerLimits.snapshotChunkBytes)
+        }.whenComplete { bound.value.take($0) }
+    }
+
+    private func take(_ chunk: Result<[UInt8], any Error>) {
+        isReading = false
+        guard finish != nil, let channel else { return }
+        switch chunk {
+        case .failure(let error): end(error)
+        case .success(let bytes):
+            offset += Int64(bytes.count)
+            core.figures.sentBytes += UInt64(bytes.count)
+            channel.writeAndFlush(
+                HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: bytes))), promise: nil)
+            if offset - lastProgress >= Self.progressInterval {
+                lastProgress = offset
+                core.logger.info("sending database snapshot", metadata: fields.merging(["sent": "\(offset)"]) { $1 })
+            }
+            readOn()
+        }
+    }
+
+    private func sentAll(_ channel: any Channel) {
+        hasSentAll = true
+        channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+    }
+
+    func writable() { readOn() }
+
+    // MARK: The answer
+
+    func received(_ head: HTTPResponseHead) {
+        status = Int(head.status.code)
+        // The rest of the answer has to come soon.
+        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
+        deadline = core.eventLoop.scheduleTask(in: PeerLimits.postTimeout) { bound.value.end(PeerFailure.timeout) }
+    }
+
+    func received(_ body: inout ByteBuffer) {
+        if answer.count < Self.answerBytes { answer.append(contentsOf: body.readableBytesView) }
+    }
+
+    func completed() {
+        guard let status else { return }
+        switch status {
+        case 200...299:
+            core.logger.info("sent database snapshot", metadata: fields)
+            end(nil)
+        default:
+            if status == 403 { core.removed(toldBy: peer.id) }
+            end(PeerFailure.status(status, String(decoding: answer, as: UTF8.self)))
+        }
+    }
+
+    func closed(_ error: (any Error)?) { end(error ?? PeerFailure.closed) }
+
+    private func end(_ error: (any Error)?) {
+        guard let finish = finish.take() else { return }
+        deadline?.cancel()
+        channel?.close(promise: nil)
+        if let error {
+            core.logger.warning(
+                "failed to send database snapshot", metadata: fields.merging(["error": "\(error)"]) { $1 })
+            peer.urls.moveOn()
+        }
+        finish(self, error)
+    }
+}

@@ -1,0 +1,155 @@
+import Base
+import MVCC
+import Member
+import Membership
+import Platform
+import PlatformSim
+import RaftCore
+
+/// Whole members in virtual time, each on a disk of its own, whose messages are passed along by the test.
+final class SimulatedCluster {
+    let clock = ManualClock()
+    private(set) var members: [SimulatedMember?] = []
+    private var disks: [SimDisk] = []
+    private var configurations: [MemberConfiguration] = []
+    private var ids: [MemberID] = []
+    /// Members that no message reaches or leaves.
+    var cutOff: Set<Int> = []
+    private(set) var snapshotsSent = 0
+    private let seed: UInt64
+
+    init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
+        self.seed = seed
+        let founders = (1...count).map { FoundingMember(name: "m\($0)", peerURL: "http://m\($0):2380") }
+        for i in 0..<count {
+            var configuration = SimulatedMember.configuration()
+            configuration.name = founders[i].name
+            configuration.peerURLs = [founders[i].peerURL]
+            configuration.initialCluster = founders
+            configure(&configuration)
+            configurations.append(configuration)
+            disks.append(SimDisk())
+            let member = try make(i)
+            members.append(member)
+            ids.append(member.core.localID)
+        }
+    }
+
+    private func make(_ i: Int) throws(MemberError) -> SimulatedMember {
+        try SimulatedMember(
+            on: disks[i], clock: clock, seed: seed &* 100 &+ UInt64(i), configuration: configurations[i])
+    }
+
+    subscript(i: Int) -> SimulatedMember {
+        guard let member = members[i] else { preconditionFailure("member \(i) is down") }
+        return member
+    }
+
+    func id(_ i: Int) -> MemberID { ids[i] }
+
+    /// Adds a member that joins; the cluster knows it already.
+    func join(_ id: MemberID, url: String, cluster: JoinedCluster) throws {
+        var configuration = SimulatedMember.configuration()
+        configuration.name = "joiner"
+        configuration.peerURLs = [url]
+        configuration.initialCluster = cluster.members.map {
+            FoundingMember(name: $0.id == id ? "joiner" : "\($0.id)", peerURL: $0.peerURLs[0])
+        }
+        configuration.joining = cluster
+        configurations.append(configuration)
+        disks.append(SimDisk())
+        ids.append(id)
+        members.append(try make(members.count))
+    }
+
+    /// The machine of a member loses power.
+    func crash(_ i: Int, _ policy: CrashPolicy) {
+        members[i] = nil
+        disks[i] = disks[i].crash(policy)
+    }
+
+    func restart(_ i: Int) throws { members[i] = try make(i) }
+
+    /// One step of 10 ms: everybody does everything once, then the messages arrive.
+    func step() throws {
+        for member in members { member?.turn() }
+        for member in members { member?.writeLog() }
+        for member in members { member?.writeBackend() }
+        for (i, member) in members.enumerated() {
+            guard let member else { continue }
+            let work = member.outgoing
+            member.outgoing = []
+            for item in work { try deliver(item, from: i) }
+        }
+        clock.advance(.milliseconds(10))
+    }
+
+    private func deliver(_ work: PeerWork, from sender: Int) throws {
+        for message in work.messages {
+            guard let receiver = reachable(message.to, from: sender) else {
+                members[sender]?.receive(.unreachable(message.to))
+                continue
+            }
+            members[receiver]?.receive(.messages([message]))
+        }
+        for snapshot in work.snapshots {
+            let target = snapshot.message.to
+            guard let receiver = reachable(target, from: sender), let index = snapshot.message.snapshot?.metadata.index
+            else {
+                members[sender]?.receive(.snapshotSent(to: target, failed: true))
+                continue
+            }
+            snapshotsSent += 1
+            let database = try snapshot.database.read(at: 0, count: Int(snapshot.database.size))
+            try store(database, index, on: disks[receiver])
+            members[receiver]?.receive(.messages([snapshot.message]))
+            members[sender]?.receive(.snapshotSent(to: target, failed: false))
+        }
+        if work.asksVersions {
+            let answers = ids.indices.filter { $0 != sender }.map { i in
+                PeerVersions(member: ids[i], server: members[i] == nil ? nil : "3.7.1", cluster: nil)
+            }
+            members[sender]?.receive(.versions(answers))
+        }
+        for case .add(let id, _) in work.changes where reachable(id, from: sender) != nil {
+            members[sender]?.receive(.activity(of: id, since: clock.now()))
+        }
+    }
+
+    private func store(_ database: [UInt8], _ index: LogIndex, on disk: SimDisk) throws {
+        let digits = String(index.rawValue, radix: 16)
+        let name = String(repeating: "0", count: 16 - digits.count) + digits
+        let file = try disk.open("data/member/snap/\(name).snap.db", .truncate)
+        try file.write(database.span.bytes, at: 0)
+        try file.sync()
+        try file.close()
+        try disk.syncDirectory("data/member/snap")
+    }
+
+    private func reachable(_ id: MemberID, from sender: Int) -> Int? {
+        guard let i = ids.firstIndex(of: id), members[i] != nil, !cutOff.contains(i), !cutOff.contains(sender) else {
+            return nil
+        }
+        return i
+    }
+
+    /// Lets time pass until `condition` holds.
+    /// - Returns: whether it came to hold within `limit`.
+    func run(upTo limit: Duration = .seconds(30), until condition: (SimulatedCluster) -> Bool) throws -> Bool {
+        let end = clock.now() + limit
+        while !condition(self) {
+            if clock.now() >= end { return false }
+            try step()
+            for case let member? in members where member.failure != nil {
+                throw member.failure ?? MemberError(.corruption, "")
+            }
+        }
+        return true
+    }
+
+    /// The member that leads the others that run, if they agree.
+    var leader: Int? {
+        let running = members.indices.filter { members[$0] != nil && !cutOff.contains($0) }
+        return running.first { self[$0].core.isLeader }
+    }
+}

@@ -1,0 +1,177 @@
+import Base
+import EtcdProto
+import Foundation
+import Glibc
+import Logging
+import Member
+import NIOPosix
+import PeerTransport
+import Platform
+import PlatformLinux
+import RaftCore
+import Synchronization
+import TestSupport
+import Testing
+
+/// A member that only notes what the transport brings.
+final class FakeHost: PeerHost {
+    private let reports = Mutex<[PeerReport]>([])
+    private let takes = Mutex(true)
+    let members: [MemberStatistics.Member]
+
+    init(members: [MemberStatistics.Member] = []) { self.members = members }
+
+    /// Whether it takes messages.
+    func take(_ takes: Bool) { self.takes.withLock { $0 = takes } }
+
+    func report(_ report: PeerReport) -> Bool {
+        guard takes.withLock({ $0 }) else { return false }
+        reports.withLock { $0.append(report) }
+        return true
+    }
+
+    func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool {
+        var batch = ResponseBatch()
+        for request in requests {
+            switch request.body {
+            case .memberPromote(let id, _):
+                let error: EtcdError? = id == MemberID(7) ? nil : .memberNotFound
+                batch.responses.append(.init(ticket: request.ticket, range: 0..<0, error: error))
+            default: batch.responses.append(.init(ticket: request.ticket, range: 0..<0))
+            }
+        }
+        sink.deliver(batch)
+        return true
+    }
+
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
+        var statistics = MemberStatistics()
+        statistics.members = members
+        statistics.clusterVersion = "3.5.0"
+        body(statistics)
+        return true
+    }
+
+    var messages: [Message] {
+        reports.withLock { $0 }.flatMap { report -> [Message] in
+            guard case .messages(let messages) = report else { return [] }
+            return messages
+        }
+    }
+
+    func contains(_ matches: (PeerReport) -> Bool) -> Bool { reports.withLock { $0.contains(where: matches) } }
+}
+
+/// A transport on a port of its own, with a member that only takes notes.
+final class TestPeer {
+    let id: MemberID
+    let port: Int
+    let host: FakeHost
+    let transport: RaftTransport
+    let directory: String
+    static let clusterID = ClusterID(0xda30_57c8_06f9_5c7e)
+    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private static let diskThreads: NIOThreadPool = {
+        let pool = NIOThreadPool(numberOfThreads: 2)
+        pool.start()
+        return pool
+    }()
+
+    var url: String { "http://127.0.0.1:\(port)" }
+
+    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1") async throws {
+        self.id = MemberID(id)
+        port = LoopbackPorts.next()
+        host = FakeHost(members: [
+            .init(
+                id: MemberID(id), name: "m", peerURLs: ["http://127.0.0.1:\(port)"], clientURLs: ["c"], isLearner: true)
+        ])
+        directory = try PackageFiles.temporaryDirectory("peer")
+        var logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        logger.logLevel = .critical
+        transport = RaftTransport(
+            .init(
+                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads),
+            eventLoop: Self.group.next(), logger: logger)
+        let identity = PeerIdentity(
+            localID: self.id, clusterID: clusterID, peerURLs: ["http://127.0.0.1:\(port)"],
+            version: try #require(PeerVersion(version)))
+        try await transport.start(identity, host: host, listeningAt: ["http://127.0.0.1:\(port)"])
+    }
+
+    func know(_ others: TestPeer...) {
+        var work = PeerWork()
+        work.changes = others.map { .add($0.id, peerURLs: [$0.url]) }
+        transport.carry(work)
+    }
+
+    func send(_ messages: Message...) {
+        var work = PeerWork()
+        work.messages = messages
+        transport.carry(work)
+    }
+
+    func stop() async {
+        await transport.stop()
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    var files: [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] }
+}
+
+/// Waits for a condition, and says whether it came to hold.
+func eventually(_ limit: Duration = .seconds(10), _ condition: () async -> Bool) async -> Bool {
+    let deadline = ContinuousClock.now + limit
+    while await !condition() {
+        if ContinuousClock.now >= deadline { return false }
+        try? await Task.sleep(for: .milliseconds(5))
+    }
+    return true
+}
+
+/// A connection on which any bytes can be sent.
+final class RawSocket {
+    private let descriptor: Int32
+
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw CocoaError(.fileReadUnknown) }
+        var timeout = timeval(tv_sec: 3, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    func send(_ bytes: [UInt8]) { _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
+    func send(_ text: String) { send(Array(text.utf8)) }
+    func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// What comes until there is a whole response, the other side closes, or nothing more comes for three seconds.
+    func response() -> String {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            if count <= 0 { break }
+            bytes += chunk[..<count]
+            let text = String(decoding: bytes, as: UTF8.self)
+            guard let end = text.firstRange(of: "\r\n\r\n") else { continue }
+            let head = text[..<end.lowerBound].lowercased()
+            if head.contains(" 204 ") { break }
+            if let length = head.firstRange(of: "content-length: ") {
+                let digits = head[length.upperBound...].prefix { $0.isNumber }
+                if text[end.upperBound...].utf8.count >= Int(digits) ?? 0 { break }
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -40,6 +40,9 @@ test: deps peers ## All tests, end-to-end tests against real etcd included
 soak: deps peers build ## The long form of the tests that have one
 	$(SWIFT) build --build-tests
 	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet $(SWIFT) test --skip-build
+	MARTLET_TARGETS=RaftCoreTests $(SWIFT) build -c release --build-tests --scratch-path .build/raft
+	MARTLET_TARGETS=RaftCoreTests RAFT_SOAK_SECONDS=$${RAFT_SOAK_SECONDS:-600} \
+	    $(SWIFT) test -c release --skip-build --scratch-path .build/raft --filter RaftCoreTests
 
 .PHONY: bench
 bench: build peers ## Compare throughput, latency and memory with etcd; see docs/benchmarks.md

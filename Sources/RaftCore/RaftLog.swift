@@ -22,8 +22,8 @@ struct RaftLog<S: Storage>: Sendable {
     private let maxApplyingSize: UInt64
     private var applyingSize: UInt64 = 0
     private var applyingPaused = false
-    /// The entries that were last appended or handed out together. Peers, storage and state machine mostly want the same
-    /// ones, and get this very array; once nobody else holds it, its memory serves for the next.
+    /// The entries that were last appended or handed out together. Peers, storage and state machine mostly want the
+    /// same ones, and get this very array; once nobody else holds it, its memory serves for the next.
     private var recent: [Entry] = []
     private var isRecentStale = true
     /// Their size in encoded bytes.

@@ -61,6 +61,14 @@ transcripts: ## Run raft's transcripts alone; ARGS=--rewrite shows differences, 
 	@MARTLET_TARGETS=martlet-transcripts $(SWIFT) build --product martlet-transcripts
 	@.build/debug/martlet-transcripts $(ARGS)
 
+.PHONY: docs
+docs: ## Build RaftCore's documentation into .build/docs; fails on a warning
+	MARTLET_TARGETS=RaftCore $(SWIFT) package --scratch-path .build/docs dump-symbol-graph --minimum-access-level public
+	mkdir -p .build/docs/symbols && cp .build/docs/*/symbolgraph/RaftCore*.json .build/docs/symbols
+	docc convert Sources/RaftCore/RaftCore.docc --additional-symbol-graph-dir .build/docs/symbols --warnings-as-errors \
+	    --fallback-display-name RaftCore --fallback-bundle-identifier martlet.RaftCore \
+	    --output-path .build/docs/RaftCore.doccarchive
+
 # The generator is built from the SwiftProtobuf that the package resolves to, so that the two agree.
 GENERATOR := .build/checkouts/swift-protobuf
 .PHONY: proto

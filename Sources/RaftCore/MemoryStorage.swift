@@ -57,7 +57,10 @@ public struct MemoryStorage: Storage {
     }
 
     /// Records a snapshot of the state at `index`, an entry that is in the log.
-    /// - Parameter confState: the membership at `index`; nil keeps the last one.
+    /// - Parameters:
+    ///   - index: the last entry that the state includes.
+    ///   - confState: the membership at `index`; nil keeps the last one.
+    ///   - data: the state.
     public mutating func createSnapshot(
         at index: LogIndex, confState: ConfState? = nil, data: [UInt8] = []
     ) throws(StorageError) -> Snapshot {

@@ -54,6 +54,8 @@ package final class MemberCore {
     var becameReady = false
     var hasPublished = false
     private var hasCampaignedAlone = false
+    /// Has been ready at some time.
+    var wasReady = false
     var isSettingVersion = false
     var isRaisingAlarm = false
 
@@ -89,6 +91,7 @@ package final class MemberCore {
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
+            campaignAlone()
             publish()
             proposeQueued()
             beginReadRound()
@@ -125,10 +128,7 @@ package final class MemberCore {
     /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
     private func advanceClock() -> Bool {
         guard now >= nextTick else { return false }
-        if logKeepsPace() {
-            node.tick()
-            campaignAlone()
-        }
+        if logKeepsPace() { node.tick() }
         nextTick = nextTick + configuration.heartbeatInterval
         if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
         return true

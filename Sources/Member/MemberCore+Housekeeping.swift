@@ -92,6 +92,7 @@ extension MemberCore {
                     "local-member-attributes": "{Name:\(configuration.name) ClientURLs:\(configuration.clientURLs)}",
                 ])
             becameReady = true
+            wasReady = true
         case .clusterVersion:
             isSettingVersion = false
             log(
@@ -124,8 +125,9 @@ extension MemberCore {
     /// backend's, so it is saved only once the backend file holds everything up to its index.
     private func takeSnapshot() {
         let applied = node.applied
-        guard snapshotUnderWay == nil, installing == nil, applied - snapshotIndex > Int(configuration.snapshotCount)
-        else { return }
+        // A start is not held up by it.
+        guard wasReady, snapshotUnderWay == nil, installing == nil else { return }
+        guard applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {
             return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))

@@ -78,6 +78,8 @@ package final class MemberCore {
     var becameReady = false
     var hasPublished = false
     private var hasCampaignedAlone = false
+    /// Has been ready at some time.
+    var wasReady = false
     var isSettingVersion = false
     var hasLeft = false
     var isRemoved = false
@@ -120,6 +122,7 @@ package final class MemberCore {
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
+            campaignAlone()
             watchCluster()
             publish()
             proposeQueued()
@@ -166,10 +169,7 @@ package final class MemberCore {
     /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
     private func advanceClock() -> Bool {
         guard now >= nextTick else { return false }
-        if logKeepsPace() {
-            node.tick()
-            campaignAlone()
-        }
+        if logKeepsPace() { node.tick() }
         nextTick = nextTick + configuration.heartbeatInterval
         if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
         return true

@@ -1,7 +1,7 @@
 internal import Bolt
 
-/// A committed version of the backend file as a file of its own, taken in pieces while commits go on: what a raft snapshot
-/// carries. Safe to use from any thread; ends when the last reference is gone.
+/// A committed version of the backend file as a file of its own, taken in pieces while commits go on: what a raft
+/// snapshot carries. Safe to use from any thread; ends when the last reference is gone.
 public final class DatabaseCopy: Sendable {
     private let image: FileImage
 

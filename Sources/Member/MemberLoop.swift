@@ -38,7 +38,8 @@ public final class MemberLoop: PeerHost {
     ///   - network: the way to the other members; nil for a cluster that has none.
     ///   - onReady: called once on the member's thread when the member has published itself: clients may be served.
     ///   - onFailure: called once on the member's thread when it cannot go on; the process should end.
-    ///   - onRemoved: called once on the member's thread when it is no part of its cluster any more; it should be stopped.
+    ///   - onRemoved: called once on the member's thread when it is no part of its cluster any more: it should be
+    ///     stopped.
     /// - Throws: why the member cannot start.
     public static func start(
         _ configuration: MemberConfiguration, on platform: MemberPlatform, network: (any PeerNetwork)? = nil,
@@ -133,7 +134,8 @@ public final class MemberLoop: PeerHost {
         worker.mailbox.post(.member(.peer(report)))
     }
 
-    /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both. To be called once.
+    /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both.
+    /// To be called once.
     public func stop() {
         if worker.mailbox.post(.stop) { stopped.park(until: nil) }
         worker.stop()

@@ -99,8 +99,8 @@ package struct RaftNode {
         return output
     }
 
-    /// The log's thread has made all work up to `sequence` durable. Work that brings a snapshot, and all behind it, waits
-    /// until the snapshot is installed, too: the leader hears of it when the member really has its state.
+    /// The log's thread has made all work up to `sequence` durable. Work that brings a snapshot, and all behind it,
+    /// waits until the snapshot is installed, too: the leader hears of it when the member really has its state.
     /// - Returns: messages that may leave now.
     package mutating func appended(through sequence: UInt64) -> [Message] {
         durable = max(durable, sequence)

@@ -101,8 +101,8 @@ package enum ProbeTime {
             + "\(padded(time % 1000, 3))Z"
     }
 
-    /// Milliseconds since 1970; nil when the text is no such time. Fractions may have any number of digits, and the zone
-    /// may be an offset: Go writes its local one.
+    /// Milliseconds since 1970; nil when the text is no such time. Fractions may have any number of digits, and the
+    /// zone may be an offset: Go writes its local one.
     package static func milliseconds(of text: String) -> Int64? {
         var rest = text[...]
         func number(_ digits: Int, then separator: Character? = nil) -> Int64? {

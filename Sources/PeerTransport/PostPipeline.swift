@@ -4,8 +4,8 @@ internal import NIOHTTP1
 internal import RaftCore
 internal import RaftProto
 
-/// Posts messages one by one to a peer that has no streams open yet, over one connection that is kept. Used on its event
-/// loop only.
+/// Posts messages one by one to a peer that has no streams open yet, over one connection that is kept. Used on its
+/// event loop only.
 final class PostPipeline: ResponseReceiver {
     private let core: TransportCore
     private let peer: MemberID

@@ -113,6 +113,27 @@ import Testing
         }
     }
 
+    /// A member that was removed while it was down finds out when it comes back, and stops: Martlet told by etcd, and
+    /// etcd told by Martlet.
+    @Test func aRemovedMemberThatComesBackStops() async throws {
+        guard let martlet = Programs.martlet(for: "removed members"), let etcd = Programs.etcd35(for: "removed members")
+        else { return }
+        for (index, programs) in [[etcd, etcd, martlet], [martlet, martlet, etcd]].enumerated() {
+            try await ClusterUnderTest.with(programs) { cluster in
+                if try await cluster.leader() == 2 { try await cluster.moveLeadership(to: 0) }
+                await cluster.crash(2)
+                let gone = cluster.members[2]
+                try await cluster.remove(2)
+                let back = try ServerProcess(gone.program, gone.options)
+                let end = await back.waitForEnd(timeout: .seconds(20))
+                #expect(
+                    end?.status == 0 && end?.signalled == false, "\(gone), cluster \(index): \(back.log.suffix(1000))")
+                #expect(back.log.contains("permanently removed from the cluster"))
+                if end == nil { await back.crash() }
+            }
+        }
+    }
+
     @Test func etcdDoesNotJoinANewerCluster() async throws {
         guard let martlet = Programs.martlet(for: "refusing etcd"), let etcd = Programs.etcd35(for: "being refused")
         else { return }

@@ -217,20 +217,23 @@ final class ClusterUnderTest {
         await client.close()
     }
 
-    /// All members that run come to the same revision and the same hash of all history.
+    /// All members that run have the same hash of all history up to one revision, also while writes go on.
     func expectEqualHashes(_ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation) async throws {
-        var seen: [String] = []
-        for _ in 0..<50 {
-            seen = []
-            for i in running {
-                let hash: Etcdserverpb_HashKVResponse = try await ask(
-                    i, "Maintenance/HashKV", Etcdserverpb_HashKVRequest())
-                seen.append("revision \(hash.header.revision), hash \(hash.hash)")
+        let newest: Etcdserverpb_HashKVResponse = try await ask(
+            try await leader(), "Maintenance/HashKV", Etcdserverpb_HashKVRequest())
+        let request = Etcdserverpb_HashKVRequest.with { $0.revision = newest.header.revision }
+        var hashes: [UInt32] = []
+        for i in running {
+            try await wait("revision \(request.revision) at \(members[i])") {
+                guard let hash: Etcdserverpb_HashKVResponse = try? await self.ask(i, "Maintenance/HashKV", request)
+                else { return false }
+                hashes.append(hash.hash)
+                return true
             }
-            if Set(seen).count == 1 { return }
-            try await Task.sleep(for: .milliseconds(100))
         }
-        Issue.record("the members differ: \(seen) \(comment?.rawValue ?? "")", sourceLocation: sourceLocation)
+        #expect(
+            Set(hashes).count == 1, "hashes at revision \(request.revision): \(hashes) \(comment?.rawValue ?? "")",
+            sourceLocation: sourceLocation)
     }
 
     // MARK: Waiting

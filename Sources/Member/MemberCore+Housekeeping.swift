@@ -51,7 +51,10 @@ extension MemberCore {
         let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
         if now >= nextCommit || backend.needsCommit || snapshotWaits {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            if let batch = backend.freeze() { effects.commit = batch }
+            if let batch = backend.freeze() {
+                effects.commit = batch
+                if let work = node.releaseHeldState() { effects.log.append(work) }
+            }
         }
     }
 

@@ -32,6 +32,8 @@ package final class MemberCore {
     var scratch: [UInt8] = []
 
     var now: Instant
+    /// When a request that comes in now and names no earlier time is given up.
+    var requestLimit: Instant
     var nextTick: Instant
     var nextCommit: Instant
     var nextVersionCheck: Instant
@@ -63,6 +65,7 @@ package final class MemberCore {
         ids = RequestIDGenerator(member: restored.localID, unixMilliseconds: unixMilliseconds)
         snapshotIndex = restored.snapshotIndex
         self.now = now
+        requestLimit = now + configuration.requestTimeout
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
@@ -77,6 +80,7 @@ package final class MemberCore {
     package func turn(_ events: inout [MemberEvent], now: Instant) -> MemberEffects {
         precondition(now >= self.now, "time goes back")
         self.now = now
+        requestLimit = now + configuration.requestTimeout
         var effects = MemberEffects(wakeAt: now)
         if failure == nil {
             for event in events { handle(event, &effects) }
@@ -167,8 +171,10 @@ package final class MemberCore {
         precondition(applier.backend.committedIndex <= applier.backend.consistentIndex)
     }
 
-    /// What the backend file does not hold yet, for a clean stop. Nothing may be asked of the member afterwards.
-    package func lastCommit() -> CommitBatch? { applier.backend.freeze() }
+    /// What log and backend file do not hold yet, for a clean stop. Nothing may be asked of the member afterwards.
+    package func lastWork() -> (log: LogWork?, commit: CommitBatch?) {
+        (node.releaseHeldState(), applier.backend.freeze())
+    }
 
     func log(_ level: LogLine.Level, _ message: String, _ fields: KeyValuePairs<String, String> = [:]) {
         lines.append(LogLine(level, message, fields))

@@ -31,6 +31,9 @@ final class SimulatedMember {
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
     private(set) var statistics: MemberStatistics?
     private(set) var lines: [LogLine] = []
+    /// Appends that the log's thread has done, and those of them that were synced.
+    private(set) var appends = 0
+    private(set) var syncs = 0
 
     static func configuration() -> MemberConfiguration {
         var configuration = MemberConfiguration()
@@ -83,7 +86,13 @@ final class SimulatedMember {
         let batch = logWork
         logWork.removeAll()
         do throws(MemberError) {
-            try writer.perform(batch, completed: { events.append(.logged($0)) }, cut: {})
+            try writer.perform(
+                batch,
+                completed: {
+                    appends += 1
+                    if $0.syncSeconds != nil { syncs += 1 }
+                    events.append(.logged($0))
+                }, cut: {})
         } catch {
             events.append(.failed(error))
         }
@@ -113,6 +122,9 @@ final class SimulatedMember {
         }
         return true
     }
+
+    var waitingLogWork: Int { logWork.count }
+    var answered: Int { responses.count }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {
         responses.removeValue(forKey: ticket)

@@ -48,8 +48,8 @@ extension MemberCore {
 
     private func commitBackend(_ effects: inout MemberEffects) {
         let backend = applier.backend
-        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend
-        if now >= nextCommit || backend.needsCommit || snapshotWaits {
+        let isAwaited = snapshotUnderWay?.stage == .awaitingBackend || compactions.awaitCommit
+        if now >= nextCommit || backend.needsCommit || isAwaited {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
             if let batch = backend.freeze() {
                 effects.commit = batch
@@ -61,6 +61,9 @@ extension MemberCore {
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
+        for answer in compactions.takeCommitted(applier.backend.commits) {
+            outbox.answer(answer.address, with: answer.message[...])
+        }
     }
 
     // MARK: Compaction
@@ -73,8 +76,7 @@ extension MemberCore {
                 return
             }
             log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])
-            for (address, message) in awaitingCompaction { outbox.answer(address, with: message[...]) }
-            awaitingCompaction.removeAll()
+            compactions.historyRemoved(before: applier.backend.nextCommit)
         } catch {
             _ = clientError(error)
         }

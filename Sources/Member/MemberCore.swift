@@ -38,8 +38,8 @@ package final class MemberCore {
     var nextCommit: Instant
     var nextVersionCheck: Instant
     var nextCompactionSlice: Instant
-    /// Answers to physical compactions, held back until the history is gone.
-    var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
+    /// Answers to physical compactions, held back until the history is gone from the backend file.
+    var compactions = WaitingCompactions()
 
     /// The index of the last snapshot that is durable, and of the one under way.
     var snapshotIndex: LogIndex
@@ -147,6 +147,7 @@ package final class MemberCore {
         }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
+        for answer in compactions.removeAll() { outbox.refuse(answer.address, .stopped) }
     }
 
     private func expire() {
@@ -175,6 +176,9 @@ package final class MemberCore {
     package func lastWork() -> (log: LogWork?, commit: CommitBatch?) {
         (node.releaseHeldState(), applier.backend.freeze())
     }
+
+    /// Whether history is being removed.
+    package var isCompacting: Bool { applier.store.isCompacting }
 
     func log(_ level: LogLine.Level, _ message: String, _ fields: KeyValuePairs<String, String> = [:]) {
         lines.append(LogLine(level, message, fields))

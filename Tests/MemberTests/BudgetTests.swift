@@ -85,4 +85,33 @@ import Testing
         #expect(member.answered == 50)
         #expect(member.waitingLogWork == 0)
     }
+
+    @Test("A physical compaction is answered after the commit that takes the history from the file")
+    func physicalCompaction() throws {
+        let member = try started()
+        for i in 0..<5 {
+            member.post([ClientRequest(ticket: UInt64(i), body: try KV.put("a", "\(i)"))])
+            #expect(member.run { $0.takeResponse(UInt64(i)) != nil })
+        }
+        var request = Etcdserverpb_CompactionRequest()
+        request.revision = 4
+        request.physical = true
+        member.post([ClientRequest(ticket: 9, body: .compaction(try request.serializedBytes()))])
+        var commits = 0
+        for _ in 0..<20 {
+            member.turn()
+            member.writeLog()
+            member.clock.advance(.milliseconds(10))
+            if member.waitsForBackend {
+                // The history is removed by now, or is about to be; the file still has it.
+                #expect(member.responses[9] == nil)
+                commits += 1
+                member.writeBackend()
+            }
+            if member.responses[9] != nil { break }
+        }
+        #expect(member.responses[9] != nil)
+        #expect(commits >= 1)
+        #expect(!member.isCompacting)
+    }
 }

@@ -124,7 +124,9 @@ final class SimulatedMember {
     }
 
     var waitingLogWork: Int { logWork.count }
+    var waitsForBackend: Bool { commit != nil }
     var answered: Int { responses.count }
+    var isCompacting: Bool { core.isCompacting }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {
         responses.removeValue(forKey: ticket)

@@ -114,6 +114,7 @@ public struct BackendSnapshot: Sendable {
 
 /// Where answers go: one for each event loop of the server.
 public protocol ResponseSink: AnyObject, Sendable {
-    /// Called on the member's thread, at most once for each turn of its loop; must not block.
+    /// Called in a turn of the member, at most once for each; must neither block nor call the member. That may be on
+    /// the sink's own thread while it calls the member, and the turn is over before that call returns.
     func deliver(_ batch: consuming ResponseBatch)
 }

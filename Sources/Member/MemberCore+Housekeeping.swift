@@ -50,10 +50,15 @@ extension MemberCore {
         // The file is about to be replaced; commits that would go to the old one are pointless.
         guard installing == nil else { return }
         let backend = applier.backend
-        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting
-        if now >= nextCommit || backend.needsCommit || snapshotWaits || !copies.isEmpty {
+        let isAwaited =
+            snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || compactions.awaitCommit
+            || !copies.isEmpty
+        if now >= nextCommit || backend.needsCommit || isAwaited {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            effects.commit = backend.freeze()
+            if let batch = backend.freeze() {
+                effects.commit = batch
+                if let work = node.releaseHeldState() { effects.log.append(work) }
+            }
         }
         effects.copiesDatabase = copyForPeers(isCommitting: effects.commit != nil)
     }
@@ -61,6 +66,9 @@ extension MemberCore {
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
+        for answer in compactions.takeCommitted(applier.backend.commits) {
+            outbox.answer(answer.address, with: answer.message[...])
+        }
     }
 
     // MARK: Compaction
@@ -73,8 +81,7 @@ extension MemberCore {
                 return
             }
             log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])
-            for (address, message) in awaitingCompaction { outbox.answer(address, with: message[...]) }
-            awaitingCompaction.removeAll()
+            compactions.historyRemoved(before: applier.backend.nextCommit)
         } catch {
             _ = clientError(error)
         }

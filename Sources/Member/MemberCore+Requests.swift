@@ -11,8 +11,7 @@ internal import RaftCore
 extension MemberCore {
     func accept(_ request: ClientRequest, from sink: SinkID) {
         let address = ReplyAddress(sink: sink, ticket: request.ticket)
-        let limit = now + configuration.requestTimeout
-        let deadline = request.deadline.map { min($0, limit) } ?? limit
+        let deadline = request.deadline.map { min($0, requestLimit) } ?? requestLimit
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
         do throws(EtcdError) {

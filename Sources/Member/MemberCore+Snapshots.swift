@@ -158,8 +158,7 @@ extension MemberCore {
         confState = snapshot.metadata.confState
         snapshotIndex = snapshot.metadata.index
         snapshotUnderWay = snapshotUnderWay?.stage == .saving ? snapshotUnderWay : nil
-        for (address, _) in awaitingCompaction { outbox.refuse(address, .timeout) }
-        awaitingCompaction.removeAll()
+        for answer in compactions.removeAll() { outbox.refuse(answer.address, .timeout) }
         if applier.backend.consistentIndex <= snapshot.metadata.index {
             applier.backend.setConsistentIndex(snapshot.metadata.index, term: snapshot.metadata.term)
         }

@@ -71,6 +71,13 @@ public struct AppendWork: Sendable {
     /// Goes back to the node once the work is done and `responses` are on their way.
     public let receipt: AppendReceipt
 
+    /// Whether it is but a new commit index. That needs no sync and nobody waits for it, so it may be written together
+    /// with later work, and counts as done when the work before it is.
+    public var isCommitOnly: Bool { entries.isEmpty && snapshot == nil && !mustSync && receipt.deferred.isEmpty }
+
+    /// Whether the receipt also reports entries of earlier works.
+    public var reportsEntries: Bool { receipt.last != nil }
+
     /// To be sent to peers once the work is done. Allocates only where they are mixed with the node's own.
     public var responses: [Message] { receipt.deferred.toOthers(than: receipt.id) }
 

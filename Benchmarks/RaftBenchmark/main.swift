@@ -1,8 +1,8 @@
 internal import Base
 internal import RaftCore
 
-// How fast the consensus core alone is. `RaftBenchmark` prints one line for each figure; `RaftBenchmark single 1000000`,
-// `steps` and `proposals` do one thing that often, for a profiler or a counter.
+// How fast the consensus core alone is. `RaftBenchmark` prints one line for each figure; `RaftBenchmark single
+// 1000000`, `steps` and `proposals` do one thing that often, for a profiler or a counter.
 
 /// Three nodes in one thread whose messages and writes arrive at once.
 struct Cluster {

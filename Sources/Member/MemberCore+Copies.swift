@@ -1,7 +1,7 @@
 internal import Apply
 package import Base
 internal import EtcdProto
-package import MVCC
+internal import MVCC
 
 /// A copy of the backend file for a client.
 package struct BackendCopyOrder: Sendable {

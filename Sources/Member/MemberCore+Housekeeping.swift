@@ -27,7 +27,7 @@ package struct BackendCompletion: Sendable {
 // What a member does unasked: commits to the backend file, snapshots, compaction, publication.
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
-    static let compactionPause: Duration = .milliseconds(4)
+    static let compactionPause: Duration = .microseconds(2500)
     /// How often the storage version is compared with the cluster's.
     static let versionCheckInterval: Duration = .seconds(4)
 

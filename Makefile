@@ -8,7 +8,7 @@ SWIFT ?= swift
 # Where `make run` keeps its data, as etcd does without --data-dir.
 DATA ?= default.etcd
 # Targets that the format check covers; the generated messages carry a mark that excludes them.
-FORMATTED := Package.swift Sources Tests $(wildcard Benchmarks/*/*.swift)
+FORMATTED := Package.swift Sources Tests Examples $(wildcard Benchmarks/*/*.swift)
 
 .PHONY: help
 help: ## This list

@@ -69,7 +69,9 @@ var targets: [Target] = [
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, logging]),
-    layer("ClientAPI", ["Base", "Platform", "Member", "HTTP2", "EtcdProto", nioCore, nioPosix, nioHTTP1, logging]),
+    layer(
+        "ClientAPI",
+        ["Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", crypto, nioCore, nioPosix, nioHTTP1, logging]),
     .executableTarget(
         name: "martlet",
         dependencies: [
@@ -87,12 +89,18 @@ var targets: [Target] = [
     .executableTarget(
         name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",
         exclude: ["count.c", "allocations"], swiftSettings: strict),
+    .executableTarget(
+        name: "StoreBenchmark", dependencies: ["Base", "Platform", "PlatformLinux", "Bolt", "MVCC", "EtcdProto"],
+        path: "Benchmarks/StoreBenchmark", exclude: ["compare"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
+    .executableTarget(
+        name: "replicated-counter", dependencies: ["RaftCore"], path: "Examples/ReplicatedCounter",
+        swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),
     tests("PlatformTests", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
     tests("EtcdProtoTests", ["Base", "EtcdProto", protobuf]),
-    tests("RaftCoreTests", ["Base", "RaftCore"]),
+    tests("RaftCoreTests", ["Base", "RaftCore", "replicated-counter"]),
     tests(
         "WALTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "WAL", "EtcdProto"]),
     tests(
@@ -127,7 +135,9 @@ var targets: [Target] = [
     tests(
         "ClientAPITests",
         [
-            "Base", "Platform", "Member", "HTTP2", "ClientAPI", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+            "Base", "Platform", "PlatformLinux", "MVCC", "Member", "HTTP2", "ClientAPI", "EtcdProto", crypto, protobuf,
+            nioCore,
+            nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
     tests("MartletTests", ["martlet", logging]),

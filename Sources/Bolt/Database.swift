@@ -35,6 +35,22 @@ public final class Database: Sendable {
         func shortestLength(pageSize: Int) -> Int64 {
             Int64(max(meta.pageCount, previousPageCount, readers.maxPageCount)) * Int64(pageSize)
         }
+
+        /// Whether commits to come will be able to move pages or to cut the file.
+        func hasReclaimWork(pageSize: Int) -> Bool {
+            let lasting = readers.lasting(current: meta.transactionID)
+            return space.hasReclaimWork(
+                pageCount: meta.pageCount, pageSize: pageSize, oldestReader: lasting.oldest ?? .max)
+                || canCut(pageSize: pageSize)
+        }
+
+        /// Whether the file can be cut once the other meta page shows a version of now, too.
+        func canCut(pageSize: Int) -> Bool {
+            let pages = max(meta.pageCount, readers.lasting(current: meta.transactionID).maxPageCount)
+            let length = space.reclaim.cutLength(
+                fileSize: space.fileSize, shortest: Int64(pages) * Int64(pageSize), pageSize: pageSize)
+            return length != nil
+        }
     }
 
     init(
@@ -93,7 +109,8 @@ public final class Database: Sendable {
     ///   unknown, `.closed`.
     public func beginWrite() throws(BoltError) -> WriteTransaction {
         guard !options.readOnly else { throw .readOnly(file: path) }
-        let (meta, space, coming) = try state.withLock { (state) throws(BoltError) -> (Meta, WriterSpace, Int) in
+        let (meta, space, coming) = try state.withLock {
+            (state) throws(BoltError) -> (Meta, WriterSpace, ComingSpace) in
             guard !state.isClosed else { throw .closed }
             if let failure = state.failure { throw .failed(file: path, reason: failure) }
             guard !state.isWriting else { throw .writerActive }
@@ -105,9 +122,11 @@ public final class Database: Sendable {
             let current = state.meta.transactionID
             if current > 0 { state.space.release(through: min(oldest, current - 1)) }
             let free = state.space.free
-            return (state.meta, state.space, free.pendingCount - free.pendingCount(after: oldest))
+            let coming = ComingSpace(
+                pages: free.pendingCount - free.pendingCount(after: oldest), canCut: state.canCut(pageSize: pageSize))
+            return (state.meta, state.space, coming)
         }
-        return WriteTransaction(database: self, meta: meta, space: space, comingPages: coming)
+        return WriteTransaction(database: self, meta: meta, space: space, coming: coming)
     }
 
     /// Makes the version that a commit has written the current one.
@@ -151,11 +170,7 @@ public final class Database: Sendable {
                 fileSize: state.space.fileSize, freePages: free.freeCount, pendingPages: free.pendingCount,
                 openReaders: state.readers.count, oldestReader: state.readers.oldest,
                 hasReclaimWork: !options.readOnly && options.reclaimBytes > 0 && state.failure == nil
-                    && state.space.hasReclaimWork(
-                        pageCount: state.meta.pageCount, pageSize: pageSize,
-                        shortestLength: state.shortestLength(pageSize: pageSize),
-                        oldestReader: state.readers.oldest ?? .max)
-            )
+                    && state.hasReclaimWork(pageSize: pageSize))
         }
     }
 

@@ -43,6 +43,13 @@ struct ReaderList {
     var oldest: UInt64? { readers.first?.transactionID }
     /// The most pages that any of the versions being read has.
     var maxPageCount: UInt64 { readers.reduce(0) { max($0, $1.pageCount) } }
+    /// The readers that will still be there after the next commit, as far as one can tell: who reads the version just
+    /// before `current` is about to take the newest.
+    func lasting(current: UInt64) -> ReaderList {
+        var list = ReaderList()
+        list.readers = readers.filter { $0.transactionID + 1 != current }
+        return list
+    }
 
     /// - Precondition: the reader's version is the newest.
     mutating func add(_ reader: Reader) {

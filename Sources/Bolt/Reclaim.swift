@@ -19,13 +19,15 @@ struct Reclaim: Sendable {
     private var looseBytes = 0
     /// Commits until all pages that the sweep freed can be cut off.
     private var settling = 0
+    /// A sweep has ended, and its pages are about to come free.
+    var isSettling: Bool { settling > 0 }
     /// Cutting has failed once; the file keeps its length until it is opened again.
     var isCutRefused = false
 
     /// Pages for commits to come, so that they need not make the file longer at once.
     private static let slack = 16
     /// The most that a commit cuts off, in bytes: a file system frees blocks one extent after the other.
-    private static let cutStep: Int64 = 64 << 20
+    private static let cutStep: Int64 = 16 << 20
     /// Free pages at the end that are worth a commit which changes nothing else.
     static let worthCutting = 32
 
@@ -35,13 +37,13 @@ struct Reclaim: Sendable {
 
     // MARK: The sweep
 
-    private static func goal(_ pagesInUse: Int) -> Int { pagesInUse + pagesInUse / 10 + slack }
+    private static func goal(_ pagesInUse: Int) -> Int { pagesInUse + pagesInUse / 32 + slack }
 
     /// - Parameter coming: pages that come free with the next commits, because no reader needs them.
     func isDue(pagesInUse: Int, pageCount: UInt64, pageSize: Int, coming: Int = 0) -> Bool {
         let goal = Reclaim.goal(pagesInUse)
         let isLong =
-            Int(pageCount) > goal + goal / 16 && releasedPages + coming >= Reclaim.slack + pagesInUse / 16
+            Int(pageCount) > goal + goal / 10 && releasedPages + coming >= Reclaim.slack + pagesInUse / 16
         let isLoose = looseBytes > max(Reclaim.slack, pagesInUse / 8) * pageSize
         return isLong || isLoose
     }
@@ -84,7 +86,7 @@ struct Reclaim: Sendable {
     /// - Parameter shortest: bytes that somebody may still read.
     func cutLength(fileSize: Int64, shortest: Int64, pageSize: Int) -> Int64? {
         let room = Reclaim.growth(shortest, pageSize: pageSize)
-        guard !isCutRefused, fileSize > shortest + 2 * room else { return nil }
-        return max(shortest + room, fileSize - Reclaim.cutStep)
+        guard !isCutRefused, fileSize > shortest + room + room / 2 else { return nil }
+        return max(shortest + room / 2 / Int64(pageSize) * Int64(pageSize), fileSize - Reclaim.cutStep)
     }
 }

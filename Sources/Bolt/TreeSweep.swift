@@ -27,51 +27,6 @@ struct Sweep {
     fileprivate var pauses: Bool { isSpent || !buckets.isEmpty }
 }
 
-/// A branch page that turns into a node when something below it changes.
-private struct SweptBranch {
-    private let page: Page?
-    private(set) var node: Branch?
-
-    init(_ page: Page) {
-        self.page = page
-        node = nil
-    }
-
-    init(_ node: Branch) {
-        page = nil
-        self.node = node
-    }
-
-    var count: Int { node?.count ?? page?.count ?? 0 }
-
-    func key(_ index: Int) throws(BoltError) -> PageBytes {
-        if let node { return node.key(index) }
-        guard let page else { return .empty }
-        return page.key(try page.branchElement(index))
-    }
-
-    func child(_ index: Int) throws(BoltError) -> Child {
-        if let node { return node.items[index].child }
-        guard let page else { preconditionFailure("a branch of no page") }
-        return .page(try page.branchElement(index).child)
-    }
-
-    func index(for key: PageBytes) throws(BoltError) -> Int {
-        if let node { return node.index(for: key) }
-        return try page?.childIndex(for: key) ?? 0
-    }
-
-    /// The node, made from the page when there is none yet.
-    mutating func makeNode(in tree: Tree) throws(BoltError) -> Branch {
-        if let node { return node }
-        guard let page, case .branch(let made) = try tree.node(.page(page.id)) else {
-            preconditionFailure("a branch page that is none")
-        }
-        node = made
-        return made
-    }
-}
-
 extension Tree {
     /// Leaves that are joined at most at a time.
     private static let joinedLeaves = 8
@@ -90,26 +45,21 @@ extension Tree {
     ) throws(BoltError) -> Child {
         switch child {
         case .branch(let branch):
-            _ = try sweepBranch(SweptBranch(branch), from: start, &sweep, depth: depth)
+            _ = try sweepBranch(BranchView(branch), from: start, &sweep, depth: depth)
             return child
         case .leaf(let leaf):
             sweep.visits += 1
-            for index in 0..<leaf.count where leaf.items[index].isBucket {
-                note(leaf.key(index), leaf.value(index), &sweep)
-            }
+            try noteBuckets(in: LeafView(leaf), &sweep)
             return child
         case .page(let id):
             guard depth < Layout.maxDepth else { throw deeper(than: id) }
             let page = try pages.page(id)
             sweep.visits += 1
             if page.isLeaf {
-                for index in 0..<page.count {
-                    let element = try page.leafElement(index)
-                    if element.isBucket { note(page.key(element), page.value(element), &sweep) }
-                }
+                try noteBuckets(in: LeafView(page), &sweep)
                 return id >= sweep.cutoff ? try moved(page, &sweep) : child
             }
-            var branch = try sweepBranch(SweptBranch(page), from: start, &sweep, depth: depth)
+            var branch = try sweepBranch(BranchView(page), from: start, &sweep, depth: depth)
             // A node is laid out anew when the transaction commits, in the lowest free place.
             if id >= sweep.cutoff, branch.node == nil, pages.space.free.hasPage(below: id) {
                 sweep.bytes += pages.pageSize
@@ -121,8 +71,8 @@ extension Tree {
     }
 
     private func sweepBranch(
-        _ branch: SweptBranch, from start: PageBytes?, _ sweep: inout Sweep, depth: Int
-    ) throws(BoltError) -> SweptBranch {
+        _ branch: BranchView, from start: PageBytes?, _ sweep: inout Sweep, depth: Int
+    ) throws(BoltError) -> BranchView {
         var branch = branch
         var start = start
         var index = try start.map { (key) throws(BoltError) in try branch.index(for: key) } ?? 0
@@ -142,9 +92,13 @@ extension Tree {
         return branch
     }
 
-    /// Notes a bucket, unless it has no pages of its own.
-    private func note(_ name: PageBytes, _ value: PageBytes, _ sweep: inout Sweep) {
-        if value.count >= Layout.bucketHeader, value.u64(at: 0) != 0 { sweep.buckets.append(name.array) }
+    /// Notes the buckets that have pages of their own.
+    private func noteBuckets(in leaf: LeafView, _ sweep: inout Sweep) throws(BoltError) {
+        for index in 0..<leaf.count {
+            let item = try leaf.item(index)
+            guard item.isBucket, item.value.count >= Layout.bucketHeader, item.value.u64(at: 0) != 0 else { continue }
+            sweep.buckets.append(item.key.array)
+        }
     }
 
     /// Copies a leaf page to the lowest free place before it, if there is one.
@@ -166,7 +120,7 @@ extension Tree {
     // MARK: Half-empty leaves
 
     /// Makes one node of up to eight leaves from `index` on if that saves a quarter of their pages.
-    private func joinLeaves(_ branch: inout SweptBranch, at index: Int, _ sweep: inout Sweep) throws(BoltError) {
+    private func joinLeaves(_ branch: inout BranchView, at index: Int, _ sweep: inout Sweep) throws(BoltError) {
         var count = 0
         var bytes = 0
         while count < Tree.joinedLeaves, index + count < branch.count,

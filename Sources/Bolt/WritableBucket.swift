@@ -115,6 +115,15 @@ public final class WritableBucket {
         }
     }
 
+    /// A cursor over the bucket, not yet on an item.
+    public func cursor() -> WritableCursor { WritableCursor(self) }
+
+    /// The tree, for a cursor.
+    func openTree() throws(BoltError) -> Tree {
+        try check()
+        return tree
+    }
+
     /// The bucket's counter, which only its users give a meaning.
     public var sequence: UInt64 { header.sequence }
 

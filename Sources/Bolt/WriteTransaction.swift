@@ -6,16 +6,19 @@ internal import Platform
 /// Nothing reaches the file before `commit()`. Memory grows with what is changed: batches belong in transactions of
 /// some ten thousand operations. Reads here see the transaction's own changes.
 public final class WriteTransaction {
+    /// Bytes after which a large commit syncs what it has written so far: a disk that takes everything at once lets
+    /// other files' syncs wait, such as those of a log.
+    private static let syncStep = 1 << 20
+
     private let database: Database
     private let pages: WritePages
-    /// Pages that the next commits will be able to use.
-    private let comingPages: Int
+    private let coming: ComingSpace
     /// The bucket that holds all others; it takes no values itself.
     public let rootBucket: WritableBucket
 
-    init(database: Database, meta: Meta, space: WriterSpace, comingPages: Int) {
+    init(database: Database, meta: Meta, space: WriterSpace, coming: ComingSpace) {
         self.database = database
-        self.comingPages = comingPages
+        self.coming = coming
         pages = WritePages(base: Version(source: database.source, meta: meta), space: space)
         rootBucket = WritableBucket(root: pages)
     }
@@ -106,7 +109,7 @@ public final class WriteTransaction {
                 end(committed: pages.space, failure: nil)
                 return statistics
             }
-            try writePages(&statistics)
+            try writePages(&statistics, &isUnknown)
             isUnknown = true
             try sync()
             try write(meta, &statistics)
@@ -142,9 +145,7 @@ public final class WriteTransaction {
         var meta = pages.base.meta
         let reclaims = database.options.reclaimBytes > 0
         let cuts = reclaims && pages.cutFreeTail(minimum: hasChanges ? 1 : Reclaim.worthCutting)
-        // The last commit's pages come free with another commit, even one that changes nothing.
-        let waits = reclaims && pages.space.reclaim.position == nil && pages.isReclaimDue(coming: comingPages)
-        guard hasChanges || cuts || waits else { return nil }
+        guard hasChanges || cuts || (reclaims && isWorthAVersion) else { return nil }
         if meta.freelist != Layout.noFreelist {
             let (run, _) = try database.source.freelist(meta)
             pages.free(run.start, count: run.count)
@@ -158,9 +159,19 @@ public final class WriteTransaction {
         return meta
     }
 
+    /// Whether a version that changes nothing is worth it: the last commit's pages come free with the next one, and the
+    /// file can be cut when no meta page shows a longer version any more.
+    private var isWorthAVersion: Bool {
+        let reclaim = pages.space.reclaim
+        if coming.canCut { return true }
+        guard coming.pages > 0 else { return false }
+        return reclaim.isSettling || reclaim.position == nil && pages.isReclaimDue(coming: coming.pages)
+    }
+
     /// Grows the file if needed and writes the new pages, neighbours in one call. The sync that follows makes the new
     /// length durable with them, before any meta page refers to it.
-    private func writePages(_ statistics: inout CommitStatistics) throws(BoltError) {
+    /// - Parameter isUnknown: set when a sync fails.
+    private func writePages(_ statistics: inout CommitStatistics, _ isUnknown: inout Bool) throws(BoltError) {
         let file = database.file
         let needed = Int64(pages.pageCount) * Int64(pages.pageSize)
         if needed > pages.space.fileSize {
@@ -171,12 +182,20 @@ public final class WriteTransaction {
         }
         var calls = 0
         var bytes = 0
+        var unsynced = 0
         try pages.forEachStretch { (chunk, offset, count, position) throws(BoltError) in
+            if unsynced + count > WriteTransaction.syncStep, unsynced > 0 {
+                isUnknown = true
+                try sync()
+                isUnknown = false
+                unsynced = 0
+            }
             try onDisk { () throws(DiskError) in
                 try chunk.write(from: offset, count: count, to: file, at: position)
             }
             calls += 1
             bytes += count
+            unsynced += count
         }
         statistics.writeCalls += calls
         statistics.bytesWritten += bytes

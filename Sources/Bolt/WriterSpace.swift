@@ -21,18 +21,25 @@ struct WriterSpace: Sendable {
         reclaim.released(free.release(through: transactionID))
     }
 
-    /// Whether a commit would move pages or cut the file.
-    func hasReclaimWork(pageCount: UInt64, pageSize: Int, shortestLength: Int64, oldestReader: UInt64) -> Bool {
+    /// Whether commits have pages to move, or to wait for.
+    func hasReclaimWork(pageCount: UInt64, pageSize: Int, oldestReader: UInt64) -> Bool {
         let inUse = Int(pageCount) - free.freeCount - free.pendingCount
         let coming = free.pendingCount - free.pendingCount(after: oldestReader)
         return reclaim.hasWork(pagesInUse: inUse, pageCount: pageCount, pageSize: pageSize, coming: coming)
-            || reclaim.cutLength(fileSize: fileSize, shortest: shortestLength, pageSize: pageSize) != nil
     }
 
     /// Bytes of a chunk; a larger page gets a chunk of its own.
     static let chunkSize = 1 << 20
     /// Chunks kept between transactions: enough for a batch of 10,000 small puts.
     static let maxChunks = 8
+}
+
+/// What a commit brings nearer even if it changes nothing.
+struct ComingSpace {
+    /// Pages that the next commits will be able to use.
+    var pages: Int
+    /// The file can be cut once the older meta page is replaced.
+    var canCut: Bool
 }
 
 /// The pages of one write transaction: allocated, laid out in memory, freed; nothing reaches the file before `write`.

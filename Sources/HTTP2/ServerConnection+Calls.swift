@@ -149,6 +149,7 @@ extension ServerConnection {
 
     /// Writes one DATA frame.
     func writeBody(slot: Int, count: Int, frameHeader: some Collection<UInt8>) {
+        pings.noteServerSentData()
         session.output.writeBytes(frameHeader)
         if streams[slot].write(count, to: &session.output) { drained.append(streams[slot].id) }
         queuedResponseBytes -= count

@@ -15,7 +15,6 @@ extension ServerConnection {
             return
         }
         queuedResponseBytes += bytes
-        pings.noteServerSentData()
         if streams[slot].send(message) {
             if !session.submitResponse(stream, slot: slot) { session.submitReset(stream, error: ErrorCode.cancel) }
         } else if streams[slot].takeDeferral() {

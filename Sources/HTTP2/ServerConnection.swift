@@ -98,7 +98,6 @@ public final class ServerConnection {
         }
         queuedResponseBytes += bytes
         streams[slot].respond(message)
-        pings.noteServerSentData()
         if !session.submitResponse(stream, slot: slot) { session.submitReset(stream, error: ErrorCode.cancel) }
     }
 

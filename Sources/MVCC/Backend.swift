@@ -103,8 +103,10 @@ public final class Backend {
     /// Puts and deletes since the last `freeze`.
     public var pendingOperations: Int { pending.operations }
     public var pendingBytes: Int { pending.byteCount }
-    /// Whether a commit would write anything.
-    public var hasChanges: Bool { !pending.isEmpty || consistentIndex != frozenIndex }
+    /// Whether a commit would write anything: changes, or a part of what makes the file shorter.
+    public var hasChanges: Bool {
+        !pending.isEmpty || consistentIndex != frozenIndex || stored.statistics.hasReclaimWork
+    }
     /// Whether one of the limits asks for a commit now, without waiting for the interval.
     public var needsCommit: Bool {
         pending.operations >= limits.batchOperations || pending.byteCount >= limits.batchBytes
@@ -116,7 +118,7 @@ public final class Backend {
     /// `key`, O(n log n) for the rest.
     public func freeze() -> CommitBatch? {
         guard !isCommitting, hasChanges else { return nil }
-        if consistentIndex > .zero {
+        if consistentIndex > .zero, consistentIndex != frozenIndex || !pending.isEmpty {
             var index: [UInt8] = []
             index.append(bigEndian: consistentIndex.rawValue)
             pending.set(.put(index), for: MetaKey.consistentIndex, in: .meta)

@@ -1,4 +1,4 @@
-internal import Bolt
+public import Bolt
 public import Platform
 
 /// The backend's file, `member/snap/db`. May be used from any thread, by one commit at a time.
@@ -11,6 +11,8 @@ public final class BackendFile: Sendable {
         public var syncs = true
         /// Noted in a file that is made new; see `MartletKey.founded`.
         public var founder: String?
+        /// Bytes of pages out of use that may wait for one reader; one that holds up more is refused from then on.
+        public var maxHeldBytes = 4 << 30
 
         public init() {}
     }
@@ -43,6 +45,7 @@ public final class BackendFile: Sendable {
             var databaseOptions = Database.Options()
             databaseOptions.mapCapacity = options.mapCapacity
             databaseOptions.noSync = !options.syncs
+            databaseOptions.maxHeldBytes = options.maxHeldBytes
             return BackendFile(try Database.open(path, on: disk, options: databaseOptions), options)
         } catch {
             throw BackendError(error)
@@ -80,8 +83,23 @@ public final class BackendFile: Sendable {
         }
     }
 
+    /// What `open` found damaged and could do without, for the log; nil when there is nothing to tell.
+    public var notice: String? { database.notice?.description }
+
     /// The last committed version.
-    public func read() throws(BackendError) -> StoredVersion { try StoredVersion(database) }
+    /// - Parameter name: what the reader is called in `readers`.
+    public func read(named name: String = "backend") throws(BackendError) -> StoredVersion {
+        try StoredVersion(database, named: name)
+    }
+
+    /// Who reads which version, oldest first, and what that holds up; for a log that names readers that stay long.
+    public var readers: [ReaderReport] { database.readers }
+
+    /// Checks the whole file as `Database.check` does; empty when it is sound.
+    /// - Complexity: O(bytes in use).
+    public func check() throws(BackendError) -> [Problem] {
+        do throws(BoltError) { return try database.check() } catch { throw BackendError(error) }
+    }
 
     /// Writes all changes as one transaction.
     func commit(_ changes: BackendChanges) throws(BackendError) -> CommitResult {

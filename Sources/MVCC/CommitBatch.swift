@@ -11,12 +11,15 @@ public struct CommitBatch: Sendable {
 public struct BackendStatistics: Sendable, Equatable {
     /// Bytes allocated.
     public var size: Int
-    /// Bytes that hold something.
+    /// Bytes of the pages that the version uses: what a quota counts.
     public var sizeInUse: Int
+    /// Pages are to be moved or the file is to be cut, which commits do, also empty ones.
+    public var hasReclaimWork: Bool
 
-    public init(size: Int, sizeInUse: Int) {
+    public init(size: Int, sizeInUse: Int, hasReclaimWork: Bool = false) {
         self.size = size
         self.sizeInUse = sizeInUse
+        self.hasReclaimWork = hasReclaimWork
     }
 }
 

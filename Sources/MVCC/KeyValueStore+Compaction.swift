@@ -20,9 +20,15 @@ extension KeyValueStore {
     /// Whether there is anything for `compactStep` to do.
     public var isCompacting: Bool { compaction.running != nil }
 
+    /// What a slice does unless told otherwise: some 0.3 ms of work (docs/benchmarks.md, "Store").
+    public static let compactionSlice = 400
+
     /// Does a slice of the removal that is due.
-    /// - Parameter limit: about how many keys or rows to look at; etcd takes 1000 and then rests for 10 ms.
-    public func compactStep(limit: Int = 1000) throws(StoreError) -> CompactionProgress {
+    /// - Parameter limit: how much to do. A key of the index counts 1, a row 1 and another 1 for each KiB, since the
+    ///   hash
+    ///   of a compaction reads all of it. A slice ends with the first leaf of the index, or row, that reaches the
+    ///   limit.
+    public func compactStep(limit: Int = compactionSlice) throws(StoreError) -> CompactionProgress {
         precondition(limit > 0, "a compaction step of \(limit)")
         guard var task = compaction.running else { return .idle }
         switch task.phase {
@@ -61,7 +67,7 @@ extension KeyValueStore {
                 next = row.revision
                 return false
             }
-            left -= 1
+            left -= 1 + value.count >> 10
             let isKept = try index.keeps(row, value, compactedAt: revision)
             if !isKept { removed.append(row) }
             if recordsHash, row.isHashed(compactedAt: previous, keepsAny: keepsAny, isKept: isKept) {

@@ -16,6 +16,9 @@ struct RevisionHistory: Sendable {
         var revision: Revision { Revision(main: main, sub: Int64(sub)) }
     }
 
+    /// Slots of up to so many entries give memory back when entries are dropped.
+    private static let copiedEntries = 1024
+
     /// Slot 0 stands for "no history" and is never used.
     private var slots: [[Entry]] = [[]]
     private var free: [UInt32] = []
@@ -83,7 +86,12 @@ struct RevisionHistory: Sendable {
             free.append(slot)
             return 0
         }
-        slots[Int(slot)] = Array(slots[Int(slot)].dropFirst(dropped))
+        if slots[Int(slot)].count <= RevisionHistory.copiedEntries {
+            slots[Int(slot)] = Array(slots[Int(slot)].dropFirst(dropped))
+        } else {
+            // Giving memory back by a copy would take too long at once.
+            slots[Int(slot)].removeFirst(dropped)
+        }
         return slot
     }
 }

@@ -8,9 +8,9 @@ public struct StoredVersion: Sendable {
     private let buckets: [Bucket?]
     public let statistics: BackendStatistics
 
-    init(_ database: Database) throws(BackendError) {
+    init(_ database: Database, named name: String) throws(BackendError) {
         do throws(BoltError) {
-            let transaction = try database.beginRead()
+            let transaction = try database.beginRead(named: name)
             var buckets: [Bucket?] = []
             for bucket in BackendBucket.allCases {
                 let found = try transaction.bucket(bucket.nameBytes)
@@ -22,7 +22,8 @@ public struct StoredVersion: Sendable {
             self.transaction = transaction
             self.buckets = buckets
             let figures = database.statistics
-            statistics = BackendStatistics(size: Int(figures.size), sizeInUse: Int(figures.bytesInUse))
+            statistics = BackendStatistics(
+                size: Int(figures.size), sizeInUse: Int(figures.bytesInUse), hasReclaimWork: figures.hasReclaimWork)
         } catch {
             throw BackendError(error)
         }

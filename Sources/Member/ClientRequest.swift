@@ -1,6 +1,7 @@
 public import Auth
 public import Base
 public import EtcdProto
+public import MVCC
 public import Platform
 
 /// What a client asks of a member. The caller has checked what can be checked without state (empty keys, number of
@@ -19,6 +20,8 @@ public struct ClientRequest: Sendable {
         case compaction([UInt8])
         /// `AlarmRequest`, encoded; reads of the list go through raft too, as in etcd.
         case alarm([UInt8])
+        /// A copy of the backend that holds all that has been applied so far; it comes with the answer.
+        case snapshot
         /// `HashKVRequest`, encoded.
         case hashKV([UInt8])
         /// `StatusRequest` (no fields).
@@ -78,11 +81,16 @@ public struct ResponseBatch: Sendable {
         /// Where the encoded response message lies in `bytes`; empty when `error` is set.
         public var range: Range<Int>
         public var error: EtcdError?
+        /// Set in the answer to `ClientRequest.Body.snapshot`.
+        public var snapshot: BackendSnapshot?
 
-        public init(ticket: UInt64, range: Range<Int>, error: EtcdError? = nil) {
+        public init(
+            ticket: UInt64, range: Range<Int>, error: EtcdError? = nil, snapshot: BackendSnapshot? = nil
+        ) {
             self.ticket = ticket
             self.range = range
             self.error = error
+            self.snapshot = snapshot
         }
     }
 
@@ -90,6 +98,18 @@ public struct ResponseBatch: Sendable {
     public var responses: [Response] = []
 
     public init() {}
+}
+
+/// A copy of the backend, for whoever asked for it to read and close.
+public struct BackendSnapshot: Sendable {
+    public var copy: BackendCopy
+    /// The version of the backend's schema, such as `3.7.0`; empty where it tells none.
+    public var storageVersion: String
+
+    public init(copy: BackendCopy, storageVersion: String) {
+        self.copy = copy
+        self.storageVersion = storageVersion
+    }
 }
 
 /// Where answers go: one for each event loop of the server.

@@ -4,6 +4,12 @@ package import RaftCore
 
 /// What the log's thread is asked to make durable, in order.
 package enum LogWork: Sendable {
+    package var sequence: UInt64 {
+        switch self {
+        case .append(let sequence, _, _, _), .snapshot(let sequence, _), .received(let sequence, _, _, _): sequence
+        }
+    }
+
     /// Entries and hard state of one `Ready`.
     case append(sequence: UInt64, hardState: HardState?, entries: [Entry], sync: Bool)
     /// A raft snapshot: its file first, then its record in the log.
@@ -15,6 +21,8 @@ package enum LogWork: Sendable {
 /// Everything up to and including `sequence` is durable.
 package struct LogCompletion: Sendable {
     package var sequence: UInt64
+    /// The file that was written last.
+    package var file = ""
     package var bytes = 0
     package var writeSeconds = 0.0
     /// nil when no sync was needed.

@@ -64,6 +64,7 @@ package final class LogWriter {
         var completion = LogCompletion(sequence: merged.sequence)
         do {
             let saved = try log.save(hardState: merged.hardState, entries: merged.entries, sync: merged.sync)
+            completion.file = log.tailPath
             completion.bytes = saved.bytes
             completion.writeSeconds = saved.writeDuration.inSeconds
             completion.syncSeconds = saved.syncDuration?.inSeconds
@@ -83,6 +84,7 @@ package final class LogWriter {
         try record(snapshot)
         try releaseLocks(of: snapshot)
         var completion = LogCompletion(sequence: sequence)
+        completion.file = log.tailPath
         completion.snapshot = .init(
             index: snapshot.metadata.index, totalSeconds: (clock.now() - start).inSeconds)
         completed(completion)
@@ -123,6 +125,7 @@ package final class LogWriter {
         }
         try releaseLocks(of: snapshot)
         var completion = LogCompletion(sequence: sequence)
+        completion.file = log.tailPath
         completion.received = snapshot
         completed(completion)
         try purge()

@@ -59,6 +59,8 @@ public struct MemberConfiguration: Sendable {
     public var raisesClusterVersion = false
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
+    /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.
+    package var logSegmentBytes: Int64 = 64_000_000
     /// Bytes of address space reserved for the backend file; the file cannot grow beyond it.
     public var backendMapCapacity = 1 << 38
 

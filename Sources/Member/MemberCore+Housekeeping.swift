@@ -27,9 +27,7 @@ package struct BackendCompletion: Sendable {
 // What a member does unasked: commits to the backend file, snapshots, compaction, publication.
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
-    static let compactionPause: Duration = .milliseconds(10)
-    /// Rows looked at in one slice.
-    static let compactionSlice = 1000
+    static let compactionPause: Duration = .milliseconds(4)
     /// How often the storage version is compared with the cluster's.
     static let versionCheckInterval: Duration = .seconds(4)
 
@@ -41,6 +39,7 @@ extension MemberCore {
         }
         takeSnapshot()
         commitBackend(&effects)
+        giveCopies(&effects)
         saveSnapshot(&effects)
         effects.install = takeInstallation()
     }
@@ -51,7 +50,8 @@ extension MemberCore {
         // The file is about to be replaced; commits that would go to the old one are pointless.
         guard installing == nil else { return }
         let backend = applier.backend
-        let snapshotWaits = snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting
+        let snapshotWaits =
+            snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || !copies.isEmpty
         if now >= nextCommit || backend.needsCommit || snapshotWaits {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
             effects.commit = backend.freeze()
@@ -70,7 +70,7 @@ extension MemberCore {
         guard applier.store.isCompacting, now >= nextCompactionSlice else { return }
         nextCompactionSlice = now + Self.compactionPause
         do throws(StoreError) {
-            guard case .finished(let revision) = try applier.store.compactStep(limit: Self.compactionSlice) else {
+            guard case .finished(let revision) = try applier.store.compactStep() else {
                 return
             }
             log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])

@@ -3,6 +3,7 @@ internal import Base
 internal import EtcdProto
 internal import MVCC
 internal import Membership
+internal import Platform
 internal import RaftCore
 
 // The way from raft's `Ready` to applied entries and answered clients.
@@ -39,12 +40,39 @@ extension MemberCore {
 
     /// The log's thread has made work durable.
     func logged(_ completion: LogCompletion) {
+        logWatch.finished(through: completion.sequence, at: now)
+        if !completion.file.isEmpty { logFile = completion.file }
+        if let seconds = completion.syncSeconds, seconds >= LogWatch.slow.inSeconds {
+            log(
+                .warn, "slow fdatasync",
+                ["path": logFile, "took": "\(seconds)s", "expected-duration": "1s"])
+        }
         figures.walBytes += UInt64(completion.bytes)
         figures.walWrite.observe(completion.writeSeconds)
         if let seconds = completion.syncSeconds { figures.walFsync.observe(seconds) }
         send(node.appended(through: completion.sequence))
         if let snapshot = completion.snapshot { snapshotSaved(snapshot) }
         if let snapshot = completion.received { installing = snapshot }
+    }
+
+    /// Tells of a log that hangs, and gives up leadership when that lasts.
+    /// - Returns: whether raft may go on with its clock.
+    func logKeepsPace() -> Bool {
+        if let stall = logWatch.report(at: now) {
+            log(
+                .warn, "the disk does not finish a write and sync of the log",
+                ["path": logFile, "stalled-for": "\(stall.inSeconds)s", "is-leader": "\(node.isLeader)"])
+        }
+        let verdict = logWatch.verdict(
+            at: now, electionTimeout: configuration.electionTimeout, isLeader: node.isLeader,
+            hasOtherVoters: node.configuration.voters.ids.contains { $0 != localID })
+        if verdict == .stepDown {
+            log(
+                .warn, "stepping down: the log has hung for an election timeout",
+                ["path": logFile, "stalled-for": "\(logWatch.stall(at: now).inSeconds)s", "term": "\(node.term)"])
+            node.stepDown()
+        }
+        return verdict == .goOn
     }
 
     // MARK: Apply

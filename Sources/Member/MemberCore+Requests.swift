@@ -41,6 +41,7 @@ extension MemberCore {
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
+            case .snapshot: orderCopy(for: address)
             case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
             }
         } catch {
@@ -101,6 +102,7 @@ extension MemberCore {
         case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
+        case .snapshot: preconditionFailure("a copy is not answered from the state")
         }
     }
 
@@ -219,7 +221,7 @@ extension ClientRequest.Body {
     /// A learner serves only what needs neither a quorum nor the newest state.
     var isAnsweredByLearners: Bool {
         switch self {
-        case .status, .probe: true
+        case .status, .snapshot, .probe: true
         case .range(let bytes): (try? RangeCommand(bytes))?.isSerializable ?? true
         default: false
         }

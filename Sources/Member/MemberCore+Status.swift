@@ -58,7 +58,7 @@ extension MemberCore {
         return header
     }
 
-    private var storageVersion: String {
+    var storageVersion: String {
         guard let text = try? applier.backend.get(MetaKey.storageVersion, in: .meta) else {
             return applier.backend.consistentTerm > .zero ? "3.5.0" : ""
         }

@@ -44,6 +44,9 @@ package final class MemberCore {
     /// Answers to physical compactions, held back until the history is gone.
     var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
 
+    /// Copies of the backend that clients wait for.
+    var copies: [BackendCopyOrder] = []
+
     /// What is known of the other members.
     var peers: PeerRecords
     /// What this turn has for them.
@@ -67,6 +70,9 @@ package final class MemberCore {
     var snapshotIndex: LogIndex
     var snapshotUnderWay: PendingSnapshot?
 
+    var logWatch: LogWatch
+    /// The file that the log's thread wrote last.
+    var logFile: String
     var figures = MemberStatistics()
     var lines: [LogLine] = []
     var failure: MemberError?
@@ -93,6 +99,8 @@ package final class MemberCore {
         startedAt = now
         contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
         assumedVersion = restored.assumedVersion
+        logFile = restored.logFile
+        logWatch = LogWatch(now: now)
         self.now = now
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
@@ -123,6 +131,7 @@ package final class MemberCore {
             finishLeadershipMoves()
             keepHouse(&effects)
             effects.peers = takeOutgoing()
+            for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
@@ -157,8 +166,10 @@ package final class MemberCore {
     /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
     private func advanceClock() -> Bool {
         guard now >= nextTick else { return false }
-        node.tick()
-        campaignAlone()
+        if logKeepsPace() {
+            node.tick()
+            campaignAlone()
+        }
         nextTick = nextTick + configuration.heartbeatInterval
         if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
         return true
@@ -182,6 +193,8 @@ package final class MemberCore {
     }
 
     private func refuseEverything() {
+        for order in copies { outbox.refuse(order.address, .stopped) }
+        copies.removeAll()
         for waiter in pending.removeAll() {
             switch waiter {
             case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)

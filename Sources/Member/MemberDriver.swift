@@ -1,4 +1,5 @@
 internal import Base
+internal import EtcdProto
 internal import Logging
 internal import MVCC
 internal import Platform
@@ -29,6 +30,9 @@ final class MemberDriver {
     private var hasFinished = false
     private var isLeaving = false
     private var wasRemoved = false
+    /// A commit that fell due after the backend's thread had been told to end.
+    private var lateCommit: CommitBatch?
+    private var hasStoppedThreads = false
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
@@ -91,8 +95,6 @@ final class MemberDriver {
         _ inbox: LateMailbox
     ) throws(DiskError) -> WorkerThread<BackendWork> {
         let clock = platform.clock
-        // SAFETY: until the thread has been joined only it uses the file.
-        nonisolated(unsafe) let file = file
         return try WorkerThread(
             named: "backend", limit: backendWorkLimit, threads: platform.threads, clock: clock
         ) { batch in
@@ -175,7 +177,10 @@ final class MemberDriver {
     private func carryOut(_ effects: consuming MemberEffects) {
         if !effects.peers.isEmpty { network?.carry(effects.peers) }
         if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
-        if let batch = effects.commit { backendThread.mailbox.post(.commit(batch)) }
+        if let batch = effects.commit {
+            if hasStoppedThreads { lateCommit = batch } else { backendThread.mailbox.post(.commit(batch)) }
+        }
+        for order in effects.copies { deliver(order) }
         if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
         if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
@@ -192,10 +197,25 @@ final class MemberDriver {
         }
     }
 
+    /// Begins the copy of the backend that a client has asked for. What is read of it is read elsewhere.
+    private func deliver(_ order: BackendCopyOrder) {
+        var batch = ResponseBatch()
+        var response = ResponseBatch.Response(ticket: order.address.ticket, range: 0..<0)
+        do {
+            response.snapshot = BackendSnapshot(
+                copy: try backendFile.file.beginCopy(named: "snapshot"), storageVersion: order.storageVersion)
+        } catch {
+            response.error = EtcdError(.internal, "martlet: cannot copy the backend: \(error)")
+        }
+        batch.responses.append(response)
+        sinks[order.address.sink].deliver(batch)
+    }
+
     // MARK: Stop
 
     /// Lets the other threads finish; what they still report is in the mailbox before `finish` is.
     private func stopThreads() {
+        hasStoppedThreads = true
         logThread.stop()
         backendThread.stop()
         inbox.post(.finish)
@@ -205,6 +225,9 @@ final class MemberDriver {
     private func finish() {
         hasFinished = true
         do {
+            if let batch = lateCommit {
+                core.backendCommitted(BackendCompletion(result: try batch.write(to: backendFile.file), seconds: 0))
+            }
             if let batch = core.lastCommit() { _ = try batch.write(to: backendFile.file) }
             try logWriter.close()
             try backendFile.file.close()

@@ -11,6 +11,8 @@ package struct MemberEffects {
     package var log: [LogWork] = []
     /// For the backend's thread: at most one batch is under way.
     package var commit: CommitBatch?
+    /// Who gets a copy of the backend file as it is now.
+    package var copies: [BackendCopyOrder] = []
     /// For the backend's thread, behind the commit: its file is copied for peers.
     package var copiesDatabase = false
     /// For the backend's thread, behind the commit: the database that came with this snapshot becomes the member's.

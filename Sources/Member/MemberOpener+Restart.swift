@@ -61,7 +61,7 @@ extension MemberOpener {
             RestoredMember(
                 localID: contents.metadata.memberID, clusterID: contents.metadata.clusterID, node: node,
                 applier: applier, confState: confState, snapshotIndex: start.snapshot.index,
-                assumedVersion: backend.version.assumed),
+                assumedVersion: backend.version.assumed, logFile: log.tailPath),
             OpenFiles(log: log, snapshots: snapshotter, disk: disk, backend: backend.file)
         )
     }

@@ -19,6 +19,8 @@ package struct RestoredMember {
     var snapshotIndex: LogIndex
     /// What the cluster version is taken to be as long as none has been agreed on.
     var assumedVersion: SemanticVersion
+    /// The segment that the log goes on in.
+    var logFile: String
 }
 
 /// A member's files, open and locked.
@@ -147,7 +149,8 @@ package struct MemberOpener {
         return (
             RestoredMember(
                 localID: cluster.localID, clusterID: cluster.id, node: node, applier: applier,
-                confState: ConfState(), snapshotIndex: .zero, assumedVersion: ServerVersion.etcd.majorMinor),
+                confState: ConfState(), snapshotIndex: .zero, assumedVersion: ServerVersion.etcd.majorMinor,
+                logFile: log.tailPath),
             OpenFiles(log: log, snapshots: snapshotter, disk: disk, backend: file)
         )
     }
@@ -223,6 +226,7 @@ package struct MemberOpener {
     var walOptions: WriteAheadLog.Options {
         var options = WriteAheadLog.Options()
         options.syncs = !configuration.unsafeNoSync
+        options.segmentSize = configuration.logSegmentBytes
         return options
     }
 

@@ -53,6 +53,7 @@ package struct RaftNode {
     }
     package mutating func transferLeadership(to target: MemberID) { raw.transferLeadership(to: target) }
     package mutating func campaign() { raw.campaign() }
+    package mutating func stepDown() { raw.stepDown() }
 
     /// Proposes all entries in one step, or none.
     package mutating func propose(_ entries: [[UInt8]]) throws(ProposalError) {

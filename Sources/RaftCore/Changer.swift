@@ -93,7 +93,7 @@ package struct Changer: Sendable {
     }
 
     /// The configuration that a snapshot describes, built through the same steps that led to it.
-    static func restore(
+    package static func restore(
         _ state: ConfState, tracker: Tracker, lastIndex: LogIndex
     ) throws(ConfChangeError) -> Outcome {
         var changer = Changer(tracker: tracker, lastIndex: lastIndex)

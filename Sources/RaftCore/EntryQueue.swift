@@ -99,10 +99,16 @@ struct EntryQueue: Sendable {
             }
         }
         var result: [Entry] = []
-        guard end > range.lowerBound else { return result }
-        result.reserveCapacity(end - range.lowerBound)
+        copy(range.lowerBound..<end, into: &result)
+        return result
+    }
+
+    /// Appends the entries at `range` to an array.
+    func copy(_ range: Range<Int>, into result: inout [Entry]) {
+        guard !range.isEmpty else { return }
+        result.reserveCapacity(result.count + range.count)
         var p = range.lowerBound + head
-        let stop = end + head
+        let stop = range.upperBound + head
         while p < stop {
             let chunk = p / Self.chunkSize
             let start = p % Self.chunkSize
@@ -110,6 +116,5 @@ struct EntryQueue: Sendable {
             result.append(contentsOf: chunks[chunk][start..<until])
             p += until - start
         }
-        return result
     }
 }

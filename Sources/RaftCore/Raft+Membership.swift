@@ -75,6 +75,8 @@ extension Raft {
             log.append(entry)
         }
         log.commit(to: LogIndex.zero + peers.count)
+        trace(.appended(previous: .zero, last: log.lastIndex, term: term))
+        trace(.committed(log.committed))
         // In force at once, so that the node can campaign; that the application applies them again changes nothing.
         for peer in peers {
             do { _ = try apply(ConfChangeV2(ConfChange(type: .addNode, nodeID: peer.id))) } catch {

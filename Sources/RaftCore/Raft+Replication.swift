@@ -35,7 +35,7 @@ extension Raft {
             entries[i].term = term
             entries[i].index = previous + i + 1
         }
-        append(entries[...])
+        append(entries)
         acknowledgeAppend(log.lastIndex, to: id)
         broadcastAppend()
     }
@@ -72,14 +72,16 @@ extension Raft {
     }
 
     /// Appends entries whose place and term are set, after cutting off what is in their way.
-    private mutating func append(_ entries: ArraySlice<Entry>) {
-        guard let first = entries.first, let last = entries.last else { return }
+    /// - Parameter skipped: how many of them the log has already.
+    private mutating func append(_ entries: [Entry], skipping skipped: Int = 0) {
+        guard skipped < entries.count, let last = entries.last else { return }
+        let first = entries[skipped]
         switch log.prepare(from: first.index) {
         case .appended: break
         case .replaced: info("replace the unstable entries from index \(first.index)")
         case .truncated: info("truncate the unstable entries before index \(first.index)")
         }
-        log.append(contentsOf: entries)
+        if skipped == 0 { log.append(contentsOf: entries) } else { log.append(contentsOf: entries[skipped...]) }
         trace(.appended(previous: first.index.previous(), last: last.index, term: last.term))
     }
 }
@@ -311,7 +313,7 @@ extension Raft {
                     "found conflict at index \(entry.index) [existing term: \(log.term(at: entry.index) ?? .zero), conflicting term: \(entry.term)]"
                 )
             }
-            append(m.entries[conflict...])
+            append(m.entries, skipping: conflict)
         }
         commit(to: min(m.commit, last))
         acknowledgeAppend(last, to: m.from)
@@ -394,7 +396,7 @@ extension Raft {
     /// The log is durable up to an entry.
     mutating func stable(_ entry: EntryID) {
         switch log.unstable.stable(to: entry.index, term: entry.term) {
-        case nil: break
+        case nil: trace(.stable(entry.index))
         case .missing: info("entry at index \(entry.index) missing from unstable log; ignoring")
         case .matchesSnapshot: info("entry at index \(entry.index) matched unstable snapshot; ignoring")
         case .mismatch(let own):

@@ -168,7 +168,9 @@ extension Raft {
 
     private mutating func heardFrom(_ newLeader: MemberID) {
         electionElapsed = 0
+        if leader == newLeader { return }
         leader = newLeader
+        trace(.leaderChanged(leader))
     }
 
     mutating func forwardProposal(_ m: Message) throws(ProposalError) {

@@ -42,6 +42,7 @@ extension Raft {
         if leader != .none {
             info("\(id) forgetting leader \(leader) at term \(term)")
             leader = .none
+            trace(.leaderChanged(leader))
         }
     }
 }

@@ -100,6 +100,10 @@ struct Raft<S: Storage>: Sendable {
             log.commit(to: config.applied)
             log.startApplied(at: config.applied)
         }
+        trace(
+            .started(
+                self.hardState, applied: log.applied, last: log.lastIndex,
+                configuration: tracker.configuration.confState))
         becomeFollower(term, leader: .none)
         info(
             "newRaft \(id) [peers: [\(tracker.configuration.voters.ids.map(\.description).joined(separator: ","))], term: \(term), commit: \(log.committed), applied: \(log.applied), lastindex: \(log.last.index), lastterm: \(log.last.term)]"

@@ -11,6 +11,7 @@ struct EntryID: Sendable, Hashable {
 /// Invariants:
 /// 1. `applied <= applying <= committed <= lastIndex`.
 /// 2. The unstable part begins behind the last entry that is stored and agreed to, so it hides a stale stored tail.
+/// 3. `recent` is, unless `isRecentStale`, a run of entries just as they are in the log.
 struct RaftLog<S: Storage>: Sendable {
     var unstable: UnstableLog
     private(set) var committed: LogIndex
@@ -21,6 +22,14 @@ struct RaftLog<S: Storage>: Sendable {
     private let maxApplyingSize: UInt64
     private var applyingSize: UInt64 = 0
     private var applyingPaused = false
+    /// The entries that were last appended or handed out together. Peers, storage and state machine mostly want the
+    /// same ones, and get this very array; once nobody else holds it, its memory serves for the next.
+    private var recent: [Entry] = []
+    private var isRecentStale = true
+    /// Their size in encoded bytes.
+    private var recentSize: UInt64 = 0
+    /// What is kept for its memory alone, in encoded bytes.
+    private static var mostKept: UInt64 { 1 << 16 }
     // Last, so that the offsets of the other fields do not depend on the type of the storage.
     var storage: S
 
@@ -87,8 +96,36 @@ struct RaftLog<S: Storage>: Sendable {
     enum SliceError: Error { case compacted }
 
     /// Entries from `from` to the end, a prefix of at most `maxSize` bytes and one entry at least.
-    func entries(from: LogIndex, maxSize: UInt64) throws(SliceError) -> [Entry] {
-        from > lastIndex ? [] : try slice(from: from, to: lastIndex.next(), maxSize: maxSize)
+    mutating func entries(from: LogIndex, maxSize: UInt64) throws(SliceError) -> [Entry] {
+        let last = lastIndex
+        if from > last { return [] }
+        if isRecent(from: from, to: last.next(), maxSize: maxSize) { return recent }
+        return try slice(from: from, to: last.next(), maxSize: maxSize)
+    }
+
+    /// The entries that nobody has been asked to write yet.
+    mutating func entriesToWrite() -> [Entry] {
+        guard unstable.hasEntriesToWrite else { return [] }
+        if !isRecent(from: unstable.offsetInProgress, to: unstable.end, maxSize: noLimit) {
+            recent.removeAll(keepingCapacity: true)
+            unstable.copyEntriesToWrite(into: &recent)
+            recentSize = recent.encodedSize()
+            isRecentStale = false
+        }
+        return recent
+    }
+
+    private func isRecent(from: LogIndex, to: LogIndex, maxSize: UInt64) -> Bool {
+        if isRecentStale || recentSize > maxSize { return false }
+        guard let first = recent.first?.index else { return false }
+        return first == from && first + recent.count == to
+    }
+
+    /// `recent` no longer is what the log holds, or nobody is expected to want it any more.
+    private mutating func forgetRecent() {
+        isRecentStale = true
+        // Emptying an array that somebody else still holds would allocate another.
+        if recentSize > Self.mostKept { recent = [] }
     }
 
     /// The entries in `from..<to`, a prefix of at most `maxSize` bytes and one entry at least.
@@ -123,13 +160,23 @@ struct RaftLog<S: Storage>: Sendable {
     /// Cuts off what is at and behind `first`, which lies above the committed index.
     mutating func prepare(from first: LogIndex) -> UnstableLog.Joint {
         precondition(first > committed, "an append would replace committed entries")
+        if !isRecentStale, let last = recent.last, first <= last.index { forgetRecent() }
         return unstable.prepare(from: first)
     }
 
     mutating func append(_ entry: Entry) { unstable.append(entry) }
+
     mutating func append(contentsOf entries: ArraySlice<Entry>) { unstable.append(contentsOf: entries) }
 
+    mutating func append(contentsOf entries: [Entry]) {
+        unstable.append(contentsOf: entries[...])
+        recent = entries
+        recentSize = entries.encodedSize()
+        isRecentStale = false
+    }
+
     mutating func restore(_ snapshot: Snapshot) {
+        forgetRecent()
         committed = snapshot.metadata.index
         unstable.restore(snapshot)
     }
@@ -164,6 +211,7 @@ struct RaftLog<S: Storage>: Sendable {
         guard hasEntriesToApply(allowUnstable: allowUnstable) else { return [] }
         let budget = maxApplyingSize == noLimit ? noLimit : maxApplyingSize - applyingSize
         let to = maxAppliable(allowUnstable: allowUnstable).next()
+        if isRecent(from: applying.next(), to: to, maxSize: budget) { return recent }
         do {
             return try slice(from: applying.next(), to: to, maxSize: budget)
         } catch {
@@ -188,6 +236,8 @@ struct RaftLog<S: Storage>: Sendable {
         applying = max(applying, index)
         applyingSize = applyingSize > size ? applyingSize - size : 0
         applyingPaused = applyingSize >= maxApplyingSize
+        // Whoever still lacks them is behind, and is served from the log.
+        if !isRecentStale, let last = recent.last, last.index <= applied { forgetRecent() }
     }
 
     func checkInvariants() {

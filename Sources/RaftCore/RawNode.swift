@@ -53,6 +53,15 @@ public struct RawNode<S: Storage>: Sendable {
         raft.checkInvariants()
     }
 
+    /// Gives up leadership without a word to anybody: the others elect a new leader when they miss this one's
+    /// heartbeats. Does nothing on a node that is no leader.
+    @_specialize(where S == MemoryStorage)
+    public mutating func stepDown() {
+        guard raft.role == .leader else { return }
+        raft.becomeFollower(raft.term, leader: .none)
+        raft.checkInvariants()
+    }
+
     /// Proposes an entry with this data. A follower forwards it to the leader, and never learns what becomes of it.
     @_specialize(where S == MemoryStorage)
     public mutating func propose(_ data: [UInt8]) throws(ProposalError) {
@@ -217,7 +226,7 @@ public struct RawNode<S: Storage>: Sendable {
     @_specialize(where S == MemoryStorage)
     public mutating func ready() -> Ready {
         var ready = Ready()
-        ready.entries = raft.log.unstable.entriesToWrite()
+        ready.entries = raft.log.entriesToWrite()
         ready.committedEntries = raft.log.entriesToApply(allowUnstable: applyUnstable)
         swap(&ready.messages, &raft.messages)
         swap(&ready.readStates, &raft.readStates)

@@ -19,20 +19,31 @@ public struct LogSink: Sendable {
     }
 }
 
-/// A transition of one node, enough to check a run against a specification of Raft.
+/// A transition of one node. Together they are enough to follow its state from outside, and so to check a run against a
+/// specification of Raft.
 public enum TraceEvent: Sendable, Hashable {
+    /// The node starts from its storage. `applied` is what the application said; the log reaches to `last`.
+    case started(HardState, applied: LogIndex, last: LogIndex, configuration: ConfState)
     case becameFollower(term: Term, leader: MemberID)
     case becamePreCandidate(term: Term)
+    /// With a vote for itself.
     case becameCandidate(term: Term)
     case becameLeader(term: Term, lastIndex: LogIndex)
+    /// A follower has heard from a leader that it did not know, or has forgotten the one that it knew.
+    case leaderChanged(MemberID)
     /// A vote was given; it counts once the hard state is durable.
     case voted(term: Term, candidate: MemberID)
-    /// Entries after `previous` up to `last` entered the log; a conflicting tail was cut off before.
+    /// Entries after `previous` up to `last` entered the log; a conflicting tail was cut off before. `term` is that of
+    /// the last.
     case appended(previous: LogIndex, last: LogIndex, term: Term)
+    /// The log is durable up to an index. Reported as often as the storage does.
+    case stable(LogIndex)
     case committed(LogIndex)
     case applied(LogIndex)
+    /// The log was replaced by a snapshot, which is committed and not applied yet.
     case restoredSnapshot(index: LogIndex, term: Term)
     case configurationChanged(ConfState)
+    /// To a peer, or a promise to this node itself; it may leave later.
     case sent(Message)
     case received(Message)
 }

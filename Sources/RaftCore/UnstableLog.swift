@@ -38,9 +38,9 @@ struct UnstableLog: Sendable {
     var hasEntriesToWrite: Bool { offsetInProgress < end }
     var hasSnapshotToWrite: Bool { snapshot != nil && !snapshotInProgress }
 
-    /// The entries that nobody has been asked to write yet.
-    func entriesToWrite() -> [Entry] {
-        entries.prefix(of: (offsetInProgress - offset)..<entries.count, maxSize: noLimit)
+    /// Appends the entries that nobody has been asked to write yet.
+    func copyEntriesToWrite(into result: inout [Entry]) {
+        entries.copy((offsetInProgress - offset)..<entries.count, into: &result)
     }
 
     func slice(from: LogIndex, to: LogIndex, maxSize: UInt64) -> [Entry] {

@@ -16,7 +16,8 @@ struct RaftInteractionStorage: Storage {
     func snapshot() throws(StorageError) -> Snapshot { newest }
 }
 
-/// The nodes of one transcript with their queues, and the messages between them: the language of rafttest.
+/// The nodes of one transcript with their queues, and the messages between them: the language of rafttest, and two
+/// commands more: `read-index 1 context`, and `report-snapshot 1 3 failed=true` for what the transport tells node 1.
 final class RaftInteractionEnvironment {
     struct Node {
         var raw: RawNode<RaftInteractionStorage>
@@ -87,6 +88,13 @@ final class RaftInteractionEnvironment {
         case "report-unreachable":
             nodes[try command.node(0, nodes.count)].raw.reportUnreachable(
                 MemberID(UInt64(try command.number(1))))
+        // The next two are ours; rafttest has no words for them.
+        case "read-index":
+            nodes[try command.node(0, nodes.count)].raw.readIndex(context: Array(try command.word(1).utf8))
+        case "report-snapshot":
+            let failed = try parseBool(try command.value("failed"))
+            nodes[try command.node(0, nodes.count)].raw.reportSnapshot(
+                to: MemberID(UInt64(try command.number(1))), failed: failed)
         default: throw RaftInteractionError(description: "unknown command")
         }
     }

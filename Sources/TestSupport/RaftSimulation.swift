@@ -1,5 +1,5 @@
 internal import Base
-package import RaftCore
+public import RaftCore
 
 /// A cluster on a network that loses, repeats, reorders and partitions, on disks that forget what was not synced,
 /// driven by chance from a seed. `RaftChecker` watches every step.
@@ -21,6 +21,8 @@ public struct RaftSimulation {
         public var changesMembers: Bool
         public var stepDownOnRemoval: Bool
         package var fault: SeededFault?
+        /// Given to every node.
+        public var trace: TraceSink?
 
         public init(seed: UInt64) {
             var random = SeededGenerator(seed: seed)
@@ -73,6 +75,8 @@ public struct RaftSimulation {
     }
 
     public let options: Options
+    /// Called with a node each time that something has happened to it.
+    public var onObserve: (@Sendable (RawNode<MemoryStorage>) -> Void)?
     public internal(set) var checker = RaftChecker()
     public private(set) var steps = 0
     var events = RaftSimulationCounts()
@@ -114,6 +118,7 @@ public struct RaftSimulation {
         config.maxCommittedSizePerReady = options.maxCommittedSize
         config.stepDownOnRemoval = options.stepDownOnRemoval
         config.seed = random.next()
+        config.trace = options.trace
         #if DEBUG
             config.fault = options.fault
         #endif
@@ -210,6 +215,7 @@ public struct RaftSimulation {
     }
 
     mutating func observe(_ i: Int) throws(RaftViolation) {
+        onObserve?(nodes[i].raw)
         let all = nodes
         try checker.observe(nodes[i].raw) { id in
             let j = Int(id.rawValue) - 1

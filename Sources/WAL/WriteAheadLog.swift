@@ -40,6 +40,9 @@ public final class WriteAheadLog {
     /// The index of the last entry that was written.
     public private(set) var lastIndex: LogIndex
 
+    /// The segment that records are written to.
+    public var tailPath: String { segments[segments.count - 1].path }
+
     private let disk: any Disk
     private let clock: any Clock
     private let options: Options

@@ -1,5 +1,6 @@
 import Base
 import Bolt
+import Foundation
 
 /// What a bucket should hold.
 struct Model: Equatable {
@@ -199,3 +200,6 @@ func smallOptions(pageSize: Int = 4096) -> Database.Options {
 }
 
 func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+/// The long form of tests that have one: where `MARTLET_SOAK` is set.
+let isSoak = ProcessInfo.processInfo.environment["MARTLET_SOAK"] != nil

@@ -18,7 +18,7 @@ import Testing
             let statistics = try tx.commit()
             // A commit does a bounded part: what it moves, a page of overflow more than allowed at most.
             #expect(statistics.pagesMoved * database.pageSize <= (512 << 10) + 64 * database.pageSize)
-            #expect(statistics.bytesCut <= 64 << 20)
+            #expect(statistics.bytesCut <= 16 << 20)
             commits += 1
             try #require(commits < 5000, "it does not end: \(database.statistics)")
         }

@@ -75,6 +75,8 @@ final class FakeConnection: CallConnection {
     enum Event: Equatable {
         case respond(StreamID, [UInt8])
         case fail(StreamID, UInt8, String)
+        case send(StreamID, [UInt8])
+        case end(StreamID)
         case flush
     }
 
@@ -85,6 +87,8 @@ final class FakeConnection: CallConnection {
     init(id: UInt32) { self.id = id }
 
     func respond(_ stream: StreamID, message: ArraySlice<UInt8>) { events.append(.respond(stream, Array(message))) }
+    func send(_ stream: StreamID, message: ArraySlice<UInt8>) { events.append(.send(stream, Array(message))) }
+    func end(_ stream: StreamID) { events.append(.end(stream)) }
     func fail(_ stream: StreamID, code: UInt8, message: String) { events.append(.fail(stream, code, message)) }
     func flush() { events.append(.flush) }
 }

@@ -63,6 +63,26 @@ private let hold = TestService.Method.hold.path
         #expect(connection.isOpen)
     }
 
+    /// A client that measures the bandwidth pings once for each round trip of a long answer.
+    @Test(arguments: [TestService.Method.size, .stream]) func forgivesPingsWhileAnAnswerIsSent(
+        method: TestService.Method
+    ) throws {
+        let connection = try RawConnection()
+        _ = try connection.send(Frame.hello)
+        let request: [UInt8] = method == .size ? size(1_000_000) : [100, 0, 0x27, 0x10]
+        _ = try connection.send(Call.unary(1, method.path, request))
+        for _ in 0..<10 {
+            let more = Frame.windowUpdate(0, 20_000) + Frame.windowUpdate(1, 20_000)
+            let frames = try connection.send(more)
+            #expect(Answer(frames).body.count == 20_000)
+            #expect(try connection.send(Frame.ping()).goAway == nil)
+        }
+        #expect(connection.isOpen)
+        // Nothing has been sent since the last one.
+        for _ in 0..<2 { #expect(try connection.send(Frame.ping()).goAway == nil) }
+        #expect(try connection.send(Frame.ping()).goAway != nil)
+    }
+
     @Test func pingsSilentClient() throws {
         let connection = try RawConnection()
         _ = try connection.send(Frame.hello)

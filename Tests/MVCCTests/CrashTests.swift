@@ -1,5 +1,6 @@
 import Base
 import EtcdProto
+import Foundation
 import MVCC
 import Platform
 import PlatformSim
@@ -37,7 +38,7 @@ import Testing
         return (acknowledged, states)
     }
 
-    @Test(arguments: [1, 2] as [UInt64])
+    @Test(arguments: 1...(ProcessInfo.processInfo.environment["MARTLET_SOAK"] == nil ? 2 : 40) as ClosedRange<UInt64>)
     func everySync(seed: UInt64) throws {
         let whole = SimDisk()
         let (acknowledged, _) = run(seed, on: whole)

@@ -1,87 +1,105 @@
+import Apply
 import Base
 import EtcdProto
+import Foundation
+import MVCC
 import Member
 import Platform
 import PlatformSim
+import SwiftProtobuf
 import Testing
 
-/// The whole member, stopped at each sync of a workload, under each way in which unsynced writes can be lost.
+/// The whole member, stopped at each sync of a mixed workload, under each way in which unsynced writes can be lost.
 @Suite("Crash at every sync") struct CrashTests {
-    /// What a run acknowledged, and what it had asked for when it stopped.
-    struct Run {
-        var acknowledged: [String: Int] = [:]
-        var asked: [String: Int] = [:]
-        var disk: SimDisk
+    static let isSoak = ProcessInfo.processInfo.environment["MARTLET_SOAK"] != nil
+    static let seeds: [UInt64] = isSoak ? Array(1...48) : [1, 2]
+    static let changes = 120
+
+    private func open(_ disk: SimDisk, _ seed: UInt64) throws -> SimulatedMember {
+        try SimulatedMember(on: disk, clock: ManualClock(), seed: seed, configuration: CrashRun.configuration())
     }
 
-    /// Puts ascending numbers to a few keys, several at a time, until the disk stops or the work is done.
-    private func work(on disk: SimDisk, puts: Int, seed: UInt64) -> Run {
-        var run = Run(disk: disk)
-        let clock = ManualClock()
-        var random = SeededGenerator(seed: seed)
-        do {
-            let member = try SimulatedMember(on: disk, clock: clock, seed: seed)
-            guard member.run(until: { $0.isReady }) else { return run }
-            var next = 0
-            var inFlight: [UInt64: (key: String, number: Int)] = [:]
-            while next < puts || !inFlight.isEmpty {
-                if next < puts && inFlight.count < 8 {
-                    var batch: [ClientRequest] = []
-                    for _ in 0...random.next(below: 4) {
-                        next += 1
-                        let key = "k\(random.next(below: 5))"
-                        run.asked[key] = next
-                        inFlight[UInt64(next)] = (key, next)
-                        batch.append(ClientRequest(ticket: UInt64(next), body: try KV.put(key, "\(next)")))
-                    }
-                    member.post(batch)
-                }
-                member.turn()
-                if random.chance(2, in: 3) { member.writeLog() }
-                if random.chance(1, in: 3) { member.writeBackend() }
-                clock.advance(.milliseconds(Int64(random.next(below: 60))))
-                for ticket in inFlight.keys.sorted() {
-                    guard let response = member.takeResponse(ticket), let put = inFlight.removeValue(forKey: ticket)
-                    else { continue }
-                    if case .success = response { run.acknowledged[put.key] = put.number }
-                }
-                if member.failure != nil { return run }
-            }
-        } catch {
-            return run
+    private func rows(_ member: SimulatedMember, at revision: Int64) throws -> [String: CrashModel.Row]? {
+        let request = Etcdserverpb_RangeRequest.with {
+            $0.key = Data([0])
+            $0.rangeEnd = Data([0])
+            $0.revision = revision
+            $0.serializable = true
         }
-        return run
+        member.post([ClientRequest(ticket: 1, body: .range(try request.serializedBytes()))])
+        member.turn()
+        guard case .success(let bytes)? = member.takeResponse(1) else { return nil }
+        let response = try Etcdserverpb_RangeResponse(serializedBytes: bytes)
+        return Dictionary(
+            uniqueKeysWithValues: response.kvs.map {
+                (
+                    String(decoding: $0.key, as: UTF8.self),
+                    CrashModel.Row(
+                        value: String(decoding: $0.value, as: UTF8.self), create: $0.createRevision,
+                        mod: $0.modRevision, version: $0.version)
+                )
+            })
     }
 
-    private func check(_ run: Run, _ policy: CrashPolicy, _ point: Int, _ seed: UInt64) throws {
-        let image = run.disk.crash(policy)
-        let comment: Comment = "sync \(point), \(policy), seed \(seed)"
-        let member = try SimulatedMember(on: image, clock: ManualClock(), seed: seed)
+    /// Everything that was acknowledged is there; of what was not, a beginning of the log, whole.
+    private func check(_ run: CrashRun, _ image: SimDisk, _ comment: Comment, _ seed: UInt64) throws {
+        let member = try open(image, seed)
         try #require(member.run { $0.isReady }, comment)
-        member.post([ClientRequest(ticket: 1, body: try KV.all())])
-        try #require(member.run { $0.responses[1] != nil }, comment)
-        let pairs = try KV.pairs(try #require(member.takeResponse(1)).get())
-        for (key, number) in run.acknowledged.sorted(by: { $0.key < $1.key }) {
-            let found = pairs[key].flatMap { Int($0) } ?? 0
-            #expect(found >= number, "\(key): acknowledged \(number), found \(found); \(comment)")
-            #expect(found <= run.asked[key] ?? 0, comment)
+        let store = member.core.applier.store
+        let revision = store.currentRevision
+        #expect(revision >= run.acknowledged && revision <= run.model.revision, comment)
+        #expect(store.compactRevision >= run.compacted && store.compactRevision <= run.wantedCompaction, comment)
+        for past in max(1, store.compactRevision)...revision {
+            let rows = try rows(member, at: past)
+            #expect(rows == run.model.states[Int(past)], "revision \(past); \(comment)")
         }
+        if store.compactRevision > 1 { #expect(try rows(member, at: store.compactRevision - 1) == nil, comment) }
         member.post([ClientRequest(ticket: 2, body: try KV.put("after", "crash"))])
-        #expect(member.run { $0.responses[2] != nil }, comment)
+        try #require(member.run { $0.responses[2] != nil }, comment)
+        #expect(store.currentRevision == revision + 1, comment)
+        try member.stop()
     }
 
-    @Test("No acknowledged put is lost, and the member works on", arguments: [UInt64(1), 2])
+    @Test("What was acknowledged is there after any crash, and the rest whole or not at all", arguments: seeds)
     func everySync(seed: UInt64) throws {
         let whole = SimDisk()
-        #expect(work(on: whole, puts: 120, seed: seed).acknowledged.count == 5)
-        let total = whole.syncCount
-        #expect(total > 40)
+        let complete = CrashRun(on: whole, changes: Self.changes, seed: seed)
+        #expect(complete.acknowledged == complete.model.revision)
+        #expect(complete.cuts > 0 && complete.snapshots > 0 && complete.compacted > 0, "something is left out")
         let policies = CrashPolicy.all(seeds: [seed])
-        for point in stride(from: 1, through: total, by: 2) {
+        var points = 0
+        for sync in 1...whole.syncCount {
             let disk = SimDisk()
-            disk.stop(atSync: point)
-            let run = work(on: disk, puts: 120, seed: seed)
-            try check(run, policies[point / 2 % policies.count], point, seed)
+            disk.stop(atSync: sync)
+            let run = CrashRun(on: disk, changes: Self.changes, seed: seed)
+            for policy in policies {
+                points += 1
+                let image = disk.crash(policy)
+                let comment: Comment = "sync \(sync), \(policy), seed \(seed)"
+                // Every third time the machine stops once more, while the member recovers.
+                if points % 3 == 0 {
+                    image.stop(atSync: image.syncCount + 1 + points / 3 % 4)
+                    if let member = try? open(image, seed) { _ = member.run(upTo: .seconds(1)) { $0.isReady } }
+                    try check(run, image.crash(policy), "\(comment), then again while recovering", seed)
+                } else {
+                    try check(run, image, comment, seed)
+                }
+            }
         }
+        print("crash points: \(points) (\(whole.syncCount) syncs), seed \(seed)")
+        #expect(points >= 400)
+    }
+
+    @Test("The control: without syncs a crash loses what was acknowledged, and the check sees it")
+    func control() throws {
+        let disk = SimDisk()
+        let run = CrashRun(on: disk, changes: 60, seed: 3, syncs: false, stops: false)
+        #expect(run.acknowledged > 20)
+        let image = disk.crash(.loseUnsynced)
+        let member = try? open(image, 3)
+        if member?.run(until: { $0.isReady }) == true, let store = member?.core.applier.store {
+            #expect(store.currentRevision < run.acknowledged)
+        }
+        #expect(throws: Never.self) { try check(run, disk.crash(.keepUnsynced), "all kept", 3) }
     }
 }

@@ -36,6 +36,8 @@ final class SimulatedMember {
     private(set) var hasLeft = false
     private(set) var isRemoved = false
     private(set) var isReady = false
+    /// Segments of the log that were begun.
+    private(set) var cuts = 0
     private(set) var failure: MemberError?
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
     private(set) var statistics: MemberStatistics?
@@ -107,7 +109,7 @@ final class SimulatedMember {
         let batch = logWork
         logWork.removeAll()
         do throws(MemberError) {
-            try writer.perform(batch, completed: { events.append(.logged($0)) }, cut: {})
+            try writer.perform(batch, completed: { events.append(.logged($0)) }, cut: { cuts += 1 })
         } catch {
             events.append(.failed(error))
         }

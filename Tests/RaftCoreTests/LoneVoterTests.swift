@@ -132,3 +132,22 @@ struct LoneVoter {
         }
     }
 }
+
+@Suite("Giving up leadership") struct StepDownTests {
+    @Test("A leader that steps down keeps its term, sends nothing, and can be elected again")
+    func stepsDown() throws {
+        var voter = try LoneVoter()
+        try voter.node.bootstrap([Peer(id: MemberID(1))])
+        try voter.settle()
+        voter.node.stepDown()
+        #expect(!voter.node.isLeader)
+        voter.node.campaign()
+        try voter.settle()
+        #expect(voter.node.isLeader)
+        let term = voter.node.term
+        voter.node.stepDown()
+        #expect(!voter.node.isLeader && voter.node.leader == .none && voter.node.term == term)
+        let ready = voter.node.ready()
+        #expect(ready.messages.isEmpty && ready.softState?.leader == MemberID.none)
+    }
+}

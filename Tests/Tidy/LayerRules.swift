@@ -33,7 +33,8 @@ enum LayerRules {
         ]),
         "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([
-            "Base", "Platform", "Member", "HTTP2", "EtcdProto", "Logging", "Foundation", "Synchronization",
+            "Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
+            "Synchronization",
         ]),
         "martlet": sockets.union([
             "Base", "Platform", "PlatformLinux", "Member", "Membership", "PeerTransport", "HTTP2", "ClientAPI",

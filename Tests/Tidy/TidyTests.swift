@@ -6,7 +6,7 @@ import Testing
     /// All Swift files of ours, in order of their paths; generated ones follow their generator's style.
     static let files: [SourceText] = {
         var files: [SourceText] = []
-        for folder in ["Sources", "Tests", "Benchmarks"] {
+        for folder in ["Sources", "Tests", "Benchmarks", "Examples"] {
             let base = URL(fileURLWithPath: PackageFiles.root).appendingPathComponent(folder)
             guard let names = FileManager.default.enumerator(atPath: base.path) else { continue }
             for case let name as String in names where name.hasSuffix(".swift") && !name.contains("Generated/") {

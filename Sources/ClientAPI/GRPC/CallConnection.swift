@@ -7,6 +7,8 @@ package protocol CallConnection: AnyObject, SendableMetatype {
     var id: UInt32 { get }
     var remoteAddress: SocketAddress? { get }
     func respond(_ stream: StreamID, message: ArraySlice<UInt8>)
+    func send(_ stream: StreamID, message: ArraySlice<UInt8>)
+    func end(_ stream: StreamID)
     func fail(_ stream: StreamID, code: UInt8, message: String)
     func flush()
 }

@@ -1,6 +1,7 @@
 package import EtcdProto
 package import HTTP2
 package import Logging
+internal import MVCC
 package import Member
 package import NIOCore
 internal import Platform
@@ -25,8 +26,8 @@ package final class CallService<Connection: CallConnection> {
         var deadline: NIODeadline?
     }
 
-    /// A call that the client gave up while the member works on it.
-    private struct Cancelled: Hashable {
+    /// A call, by where it came from.
+    private struct CallKey: Hashable {
         var connection: UInt32
         var stream: StreamID
     }
@@ -38,7 +39,8 @@ package final class CallService<Connection: CallConnection> {
     private let siblings: @Sendable () -> EventLoopFuture<CallCounters>
     private var sink: LoopSink?
     private var tickets: TicketTable<Waiter>
-    private var cancellations: Set<Cancelled> = []
+    private var cancellations: Set<CallKey> = []
+    private var snapshots: [CallKey: SnapshotStream<Connection>] = [:]
     private var txnCheck: TxnCheck
     package private(set) var counters = CallCounters()
     /// The metadata that was looked at last, as most calls of a connection share theirs.
@@ -93,7 +95,17 @@ extension CallService {
     }
 
     package func cancelled(_ stream: StreamID, on connection: Connection) {
-        cancellations.insert(Cancelled(connection: connection.id, stream: stream))
+        let key = CallKey(connection: connection.id, stream: stream)
+        guard let snapshot = snapshots.removeValue(forKey: key) else {
+            cancellations.insert(key)
+            return
+        }
+        snapshot.cancel()
+        counters.finish(.snapshot, .cancelled)
+    }
+
+    package func drained(_ stream: StreamID, on connection: Connection) {
+        snapshots[CallKey(connection: connection.id, stream: stream)]?.drained()
     }
 
     package func receive(_ calls: inout [UnaryCall], on connection: Connection) {
@@ -171,6 +183,9 @@ extension CallService {
             case .alarm:
                 try PlainFields.varints(bytes, at: message.indices, count: 3)
                 return .alarm(message)
+            case .snapshot:
+                try PlainFields.skim(bytes, at: message.indices)
+                return .snapshot
             case .status:
                 try PlainFields.skim(bytes, at: message.indices)
                 return .status
@@ -213,16 +228,36 @@ extension CallService {
         case .probe(let promise):
             promise.succeed(response.error)
         case .call(let call):
-            if isCancelled(call, now) { return }
+            if isCancelled(call, now) {
+                response.snapshot?.copy.close()
+                return
+            }
             if let error = response.error {
                 call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
                 counters.finish(call.method, error.code)
+            } else if let snapshot = response.snapshot {
+                stream(snapshot, to: call)
+                return
             } else {
                 call.connection.respond(call.stream, message: bytes[response.range])
                 counters.finish(call.method, .ok, bytes: response.range.count)
             }
             call.connection.flush()
             if now - call.start > limits.slowCall { logSlow(call, response, now - call.start) }
+        }
+    }
+
+    private func stream(_ snapshot: BackendSnapshot, to call: Call) {
+        let key = CallKey(connection: call.connection.id, stream: call.stream)
+        snapshots[key] = SnapshotStream(
+            snapshot, to: call.stream, on: call.connection, eventLoop: eventLoop, logger: logger
+        ) { [unowned self] event in
+            switch event {
+            case .sent(let bytes): counters.send(.snapshot, bytes: bytes)
+            case .ended(let code):
+                counters.finish(.snapshot, code)
+                snapshots[key] = nil
+            }
         }
     }
 
@@ -239,7 +274,7 @@ extension CallService {
 
     private func isCancelled(_ call: Call, _ now: NIODeadline) -> Bool {
         if cancellations.isEmpty { return false }
-        let key = Cancelled(connection: call.connection.id, stream: call.stream)
+        let key = CallKey(connection: call.connection.id, stream: call.stream)
         guard cancellations.remove(key) != nil else { return false }
         let isLate = call.deadline.map { $0 <= now } ?? false
         counters.finish(call.method, isLate ? .deadlineExceeded : .cancelled)

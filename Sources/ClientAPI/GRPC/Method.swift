@@ -1,4 +1,4 @@
-/// The unary methods that are served. The raw value is what the HTTP/2 layer hands back with each call.
+/// The methods that are served. The raw value is what the HTTP/2 layer hands back with each call.
 package enum Method: Int, CaseIterable, Sendable {
     case range
     case put
@@ -8,6 +8,7 @@ package enum Method: Int, CaseIterable, Sendable {
     case status
     case hashKV
     case alarm
+    case snapshot
     case memberList
     case memberAdd
     case memberRemove
@@ -19,7 +20,7 @@ package enum Method: Int, CaseIterable, Sendable {
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm, .moveLeader: "etcdserverpb.Maintenance"
+        case .status, .hashKV, .alarm, .snapshot, .moveLeader: "etcdserverpb.Maintenance"
         case .memberList, .memberAdd, .memberRemove, .memberUpdate, .memberPromote: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
@@ -35,6 +36,7 @@ package enum Method: Int, CaseIterable, Sendable {
         case .status: "Status"
         case .hashKV: "HashKV"
         case .alarm: "Alarm"
+        case .snapshot: "Snapshot"
         case .memberList: "MemberList"
         case .memberAdd: "MemberAdd"
         case .memberRemove: "MemberRemove"
@@ -44,6 +46,9 @@ package enum Method: Int, CaseIterable, Sendable {
         case .healthCheck: "Check"
         }
     }
+
+    /// Whether the answer is a stream of messages.
+    package var isServerStream: Bool { self == .snapshot }
 
     package var path: String { "/\(service)/\(name)" }
 

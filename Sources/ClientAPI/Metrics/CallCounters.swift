@@ -26,13 +26,19 @@ package struct CallCounters: Sendable {
         versions[version].calls += 1
     }
 
-    /// A call has ended, with a message of so many bytes if it succeeded.
+    /// A call has ended, a unary one with a message of so many bytes if it succeeded.
     package mutating func finish(_ method: Method, _ code: GRPCCode, bytes: Int = 0) {
         handled[method.rawValue * Self.codes + Int(code.rawValue)] += 1
-        if code == .ok {
+        if code == .ok, !method.isServerStream {
             messagesSent[method.rawValue] += 1
             bytesSent += UInt64(bytes)
         }
+    }
+
+    /// A message of a streamed answer has been given.
+    package mutating func send(_ method: Method, bytes: Int) {
+        messagesSent[method.rawValue] += 1
+        bytesSent += UInt64(bytes)
     }
 
     package func finished(_ method: Method, _ code: GRPCCode) -> UInt64 {

@@ -183,7 +183,10 @@ package struct MetricsPage: Sendable {
                 [("type", "unary"), ("client_api_version", version)])
         }
         func labels(_ method: Method) -> [(String, String)] {
-            [("grpc_method", method.name), ("grpc_service", method.service), ("grpc_type", "unary")]
+            [
+                ("grpc_method", method.name), ("grpc_service", method.service),
+                ("grpc_type", method.isServerStream ? "server_stream" : "unary"),
+            ]
         }
         for method in Method.allCases {
             out.counter("grpc_server_started_total", "Calls started.", calls.started[method.rawValue], labels(method))

@@ -16,7 +16,7 @@ struct MiniCluster {
 
     static func id(_ i: Int) -> MemberID { MemberID(UInt64(i)) }
 
-    /// Nodes 1 to `count`, all voters, on storages that begin with a snapshot at index 1 and term 1.
+    /// Nodes 1 to `count`, on storages that begin with a snapshot at index 1 and term 1; the first leader has term 2.
     init(_ count: Int, learners: [Int] = [], _ configure: (inout Config) -> Void = { _ in }) throws {
         let ids = (1...count).map(Self.id)
         let learnerIDs = learners.map(Self.id)
@@ -25,6 +25,7 @@ struct MiniCluster {
             var storage = MemoryStorage()
             try storage.apply(
                 Snapshot(metadata: SnapshotMetadata(confState: state, index: LogIndex(1), term: Term(1))))
+            storage.setHardState(HardState(term: Term(1), commit: LogIndex(1)))
             var config = Config(id: id)
             config.applied = LogIndex(1)
             configure(&config)
@@ -86,7 +87,7 @@ struct MiniCluster {
             if network.isEmpty { return }
             var batch: [Message] = []
             swap(&batch, &network)
-            for message in batch where !loses(message) {
+            for message in batch where !loses(message) && message.to.rawValue <= UInt64(nodes.count) {
                 // Responses of nodes that were removed meanwhile are refused.
                 try? nodes[Int(message.to.rawValue) - 1].step(message)
             }

@@ -1,0 +1,28 @@
+internal import Apply
+package import Base
+internal import MVCC
+
+/// A copy of the backend file for a client.
+package struct BackendCopyOrder {
+    package var address: ReplyAddress
+    /// The file must hold this entry's effects before it is copied.
+    package var index: LogIndex
+    package var storageVersion: String
+}
+
+// Copies of the backend, which hold all that was applied when they were asked for: the file must catch up first.
+extension MemberCore {
+    func orderCopy(for address: ReplyAddress) {
+        copies.append(
+            BackendCopyOrder(
+                address: address, index: applier.backend.consistentIndex, storageVersion: storageVersion))
+    }
+
+    /// Gives out the orders that the file is ready for.
+    func giveCopies(_ effects: inout MemberEffects) {
+        guard !copies.isEmpty else { return }
+        let committed = applier.backend.committedIndex
+        effects.copies = copies.filter { $0.index <= committed }
+        copies.removeAll { $0.index <= committed }
+    }
+}

@@ -9,7 +9,8 @@ internal import RaftCore
 /// Snapshots for peers that are too far behind for the log.
 ///
 /// What goes out is the state of the backend file after a commit, with index, term, configuration and membership as
-/// they were when that commit was frozen, not the snapshot that raft asked for: it is newer, and needs no file of its own.
+/// they were when that commit was frozen, not the snapshot that raft asked for: it is newer, and needs no file of its
+/// own.
 struct SnapshotSending {
     /// The most snapshots on their way at once (etcd's value).
     static let limit = 16

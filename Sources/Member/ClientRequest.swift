@@ -102,11 +102,11 @@ public struct ResponseBatch: Sendable {
 
 /// A copy of the backend, for whoever asked for it to read and close.
 public struct BackendSnapshot: Sendable {
-    public var copy: DatabaseCopy
+    public var copy: BackendCopy
     /// The version of the backend's schema, such as `3.7.0`; empty where it tells none.
     public var storageVersion: String
 
-    public init(copy: DatabaseCopy, storageVersion: String) {
+    public init(copy: BackendCopy, storageVersion: String) {
         self.copy = copy
         self.storageVersion = storageVersion
     }

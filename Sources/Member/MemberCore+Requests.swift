@@ -220,7 +220,7 @@ extension ClientRequest.Body {
     /// A learner serves only what needs neither a quorum nor the newest state.
     var isAnsweredByLearners: Bool {
         switch self {
-        case .status, .probe: true
+        case .status, .snapshot, .probe: true
         case .range(let bytes): (try? RangeCommand(bytes))?.isSerializable ?? true
         default: false
         }

@@ -28,7 +28,9 @@ extension MemberCore {
 
     /// Tells the cluster this member's name and client URLs, and, as the leader, the version that all members speak.
     func publish() {
-        guard leader != .none, applier.cluster.local != nil, let form = requestForm else { return }
+        guard leader != .none, !hasPublished || needsVersionDecision, applier.cluster.local != nil,
+            let form = requestForm
+        else { return }
         let deadline = now + configuration.requestTimeout
         if !hasPublished {
             hasPublished = true
@@ -46,20 +48,22 @@ extension MemberCore {
                 }
             }
         }
-        decideVersion(form, deadline)
+        if needsVersionDecision { decideVersion(form, deadline) }
+    }
+
+    /// Whether this member has to see to the version of the cluster. A version that has been agreed on is only raised
+    /// when the operator says so: the way back ends there (docs/decisions/092-the-way-back.md).
+    private var needsVersionDecision: Bool {
+        guard node.isLeader, !isSettingVersion else { return false }
+        guard let current = applier.cluster.version, current > Self.oldestClusterVersion else { return true }
+        return configuration.raisesClusterVersion && current < ServerVersion.etcd.majorMinor
     }
 
     private func decideVersion(_ form: RequestForm, _ deadline: Instant) {
-        guard node.isLeader, !isSettingVersion else { return }
         let current = applier.cluster.version
-        guard let version = decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil) else { return }
-        // A version that has been agreed on is only raised when the operator says so: the way back ends there
-        // (docs/decisions/092-the-way-back.md).
-        if let current, current > Self.oldestClusterVersion {
-            guard configuration.raisesClusterVersion, current < version else { return }
-        } else if let current, current >= version {
-            return
-        }
+        guard let version = decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil),
+            current.map({ $0 < version }) ?? true
+        else { return }
         isSettingVersion = true
         if let current {
             log(

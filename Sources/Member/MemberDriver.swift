@@ -94,8 +94,6 @@ final class MemberDriver {
         _ inbox: LoopInbox
     ) throws(DiskError) -> WorkerThread<BackendWork> {
         let clock = platform.clock
-        // SAFETY: until the thread has been joined only it uses the file.
-        nonisolated(unsafe) let file = file
         return try WorkerThread(
             named: "backend", limit: backendWorkLimit, threads: platform.threads, clock: clock
         ) { batch in
@@ -112,7 +110,7 @@ final class MemberDriver {
                         let copy = try file.file.beginCopy(named: "snapshot for a peer")
                         inbox.post(.member(.copied(copy)), at: .thread)
                     case .copyForClient(let order):
-                        let copy: Result<DatabaseCopy, BackendError> = Result { () throws(BackendError) in
+                        let copy: Result<BackendCopy, BackendError> = Result { () throws(BackendError) in
                             try file.file.beginCopy(named: "snapshot for a client")
                         }
                         inbox.post(.member(.copiedForClient(order, copy)), at: .thread)

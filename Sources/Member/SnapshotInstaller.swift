@@ -6,12 +6,24 @@ internal import Membership
 package import Platform
 package import RaftCore
 internal import SnapshotStore
+internal import Synchronization
 
-/// The backend file in use. Owned by the backend's thread; after that has ended by the member's.
-package final class BackendSlot {
-    package fileprivate(set) var file: BackendFile
+/// The backend file in use: replaced on the backend's thread when a leader's snapshot is installed.
+package final class BackendSlot: Sendable {
+    private let current: Mutex<BackendFile>
 
-    package init(_ file: BackendFile) { self.file = file }
+    package init(_ file: BackendFile) { current = Mutex(file) }
+
+    package var file: BackendFile { current.withLock { $0 } }
+
+    /// - Returns: the file that was in use.
+    fileprivate func replace(with file: BackendFile) -> BackendFile {
+        current.withLock { current in
+            let former = current
+            current = file
+            return former
+        }
+    }
 }
 
 /// Puts the database that came with a leader's snapshot in the place of the member's own.
@@ -47,9 +59,7 @@ package struct SnapshotInstaller: Sendable {
         do {
             let file = try BackendFile.open(
                 configuration.backendPath, on: disk, options: configuration.backendFileOptions)
-            let former = slot.file
-            slot.file = file
-            try former.close()
+            try slot.replace(with: file).close()
             let applier = try configuration.openApplier(file, passwords) { [clusterID, localID] backend in
                 try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
             }

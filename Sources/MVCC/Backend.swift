@@ -43,6 +43,9 @@ public final class Backend {
     public private(set) var size: Int
     /// Bytes of the file that hold something, as of the last commit.
     public private(set) var sizeInUse: Int
+    /// Bytes that a quota counts: what the file holds, and what is on its way there. Space that is free in the file
+    /// does not count, as it is used again or given back.
+    public var liveBytes: Int { sizeInUse + frozen.byteCount + pending.byteCount }
     /// Commits so far.
     public private(set) var commits = 0
     /// What the entries so far have done.

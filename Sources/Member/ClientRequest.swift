@@ -22,6 +22,8 @@ public struct ClientRequest: Sendable {
         case alarm([UInt8])
         /// A copy of the backend that holds all that has been applied so far; it comes with the answer.
         case snapshot
+        /// Nothing to do: the backend's file shortens itself. Answered at once.
+        case defragment
         /// `HashKVRequest`, encoded.
         case hashKV([UInt8])
         /// `StatusRequest` (no fields).

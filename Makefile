@@ -40,6 +40,9 @@ test: deps peers ## All tests, end-to-end tests against real etcd included
 soak: deps peers build ## The long form of the tests that have one
 	$(SWIFT) build --build-tests
 	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet $(SWIFT) test --skip-build
+	MARTLET_TARGETS=RaftCoreTests $(SWIFT) build -c release --build-tests --scratch-path .build/raft
+	MARTLET_TARGETS=RaftCoreTests RAFT_SOAK_SECONDS=$${RAFT_SOAK_SECONDS:-600} \
+	    $(SWIFT) test -c release --skip-build --scratch-path .build/raft --filter RaftCoreTests
 
 .PHONY: bench
 bench: build peers ## Compare throughput, latency and memory with etcd; see docs/benchmarks.md
@@ -57,6 +60,14 @@ lint: ## Check the format, as CI does
 transcripts: ## Run raft's transcripts alone; ARGS=--rewrite shows differences, ARGS="--write FOLDER" takes them over
 	@MARTLET_TARGETS=martlet-transcripts $(SWIFT) build --product martlet-transcripts
 	@.build/debug/martlet-transcripts $(ARGS)
+
+.PHONY: docs
+docs: ## Build RaftCore's documentation into .build/docs; fails on a warning
+	MARTLET_TARGETS=RaftCore $(SWIFT) package --scratch-path .build/docs dump-symbol-graph --minimum-access-level public
+	mkdir -p .build/docs/symbols && cp .build/docs/*/symbolgraph/RaftCore*.json .build/docs/symbols
+	docc convert Sources/RaftCore/RaftCore.docc --additional-symbol-graph-dir .build/docs/symbols --warnings-as-errors \
+	    --fallback-display-name RaftCore --fallback-bundle-identifier martlet.RaftCore \
+	    --output-path .build/docs/RaftCore.doccarchive
 
 # The generator is built from the SwiftProtobuf that the package resolves to, so that the two agree.
 GENERATOR := .build/checkouts/swift-protobuf

@@ -1,7 +1,8 @@
 internal import Base
 internal import RaftCore
 
-// How fast the consensus core alone is: `RaftBenchmark [throughput | lone | idle]`. Prints one line for each figure.
+// How fast the consensus core alone is. `RaftBenchmark` prints one line for each figure; `RaftBenchmark single
+// 1000000`, `steps` and `proposals` do one thing that often, for a profiler or a counter.
 
 /// Three nodes in one thread whose messages and writes arrive at once.
 struct Cluster {
@@ -136,6 +137,7 @@ func proposals(_ count: Int) throws {
 let arguments = CommandLine.arguments.dropFirst()
 switch arguments.first {
 case "proposals": try proposals(Int(arguments.last ?? "") ?? 1000)
+case "single": try throughput(batch: 1, size: 256, total: Int(arguments.last ?? "") ?? 200_000)
 case "steps":
     var cluster = try Cluster(nodes: 1)
     let payload = [UInt8](repeating: 7, count: 256)

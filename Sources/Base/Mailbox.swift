@@ -1,25 +1,29 @@
-import Synchronization
+public import Synchronization
 
 /// A bounded queue with many senders and one receiver, at the edge of a thread that owns its state.
 ///
 /// A sender puts in a whole batch under one lock; the receiver swaps the buffers, so a steady state allocates nothing.
 /// `wake` is called outside the lock, and only by the sender that found the mailbox empty: a receiver that has been
 /// woken and has not drained yet is not woken again.
+///
+/// Inlinable, because senders and receivers stand in other modules and would otherwise run it unspecialised.
 public final class Mailbox<Element: Sendable>: Sendable {
-    private struct State {
-        var elements: [Element] = []
-        var closed = false
+    @usableFromInline struct State: Sendable {
+        @usableFromInline var elements: [Element] = []
+        @usableFromInline var closed = false
+
+        @inlinable init() {}
     }
 
     /// The most elements that may wait.
     public let limit: Int
-    private let state = Mutex(State())
-    private let wake: @Sendable () -> Void
+    @usableFromInline let state = Mutex(State())
+    @usableFromInline let wake: @Sendable () -> Void
 
     /// - Parameters:
     ///   - limit: the most elements that may wait; more are refused.
     ///   - wake: tells the receiver that the mailbox is no longer empty. Called on the sender's thread.
-    public init(limit: Int, wake: @escaping @Sendable () -> Void) {
+    @inlinable public init(limit: Int, wake: @escaping @Sendable () -> Void) {
         precondition(limit > 0)
         self.limit = limit
         self.wake = wake
@@ -27,7 +31,7 @@ public final class Mailbox<Element: Sendable>: Sendable {
 
     /// Puts one element in.
     /// - Returns: false, and keeps nothing, when the mailbox is full or closed: the caller sheds load.
-    @discardableResult
+    @inlinable @discardableResult
     public func post(_ element: consuming sending Element) -> Bool {
         let element = element
         return post(contentsOf: CollectionOfOne(element))
@@ -35,26 +39,41 @@ public final class Mailbox<Element: Sendable>: Sendable {
 
     /// Puts all elements in, in order, or none.
     /// - Returns: false, and keeps nothing, when they do not all fit or the mailbox is closed.
-    @discardableResult
+    @inlinable @discardableResult
     public func post(contentsOf batch: some Collection<Element>) -> Bool {
         if batch.isEmpty { return true }
-        let outcome = state.withLock { state -> (accepted: Bool, wasEmpty: Bool) in
-            guard !state.closed, state.elements.count + batch.count <= limit else { return (false, false) }
+        let placed = put(contentsOf: batch)
+        if placed == .first { wake() }
+        return placed != .refused
+    }
+
+    /// What became of elements that were put in.
+    @frozen public enum Placed: Sendable {
+        /// They do not all fit, or the mailbox is closed; it kept none.
+        case refused
+        /// The mailbox was empty: nobody has been told of them.
+        case first
+        /// Others wait already, and who put the first of them in sees to it that the receiver looks.
+        case behindOthers
+    }
+
+    /// Puts all elements in, in order, or none, and leaves it to the caller to tell the receiver.
+    @inlinable public func put(contentsOf batch: some Collection<Element>) -> Placed {
+        state.withLock { state in
+            guard !state.closed, state.elements.count + batch.count <= limit else { return .refused }
             let wasEmpty = state.elements.isEmpty
             state.elements.append(contentsOf: batch)
-            return (true, wasEmpty)
+            return wasEmpty ? .first : .behindOthers
         }
-        if outcome.accepted && outcome.wasEmpty { wake() }
-        return outcome.accepted
     }
 
     /// Moves everything that waits into `batch`, which must be empty; its capacity serves the next senders.
-    public func drain(into batch: inout [Element]) {
+    @inlinable public func drain(into batch: inout [Element]) {
         precondition(batch.isEmpty)
         state.withLock { swap(&$0.elements, &batch) }
     }
 
-    public var isEmpty: Bool { state.withLock { $0.elements.isEmpty } }
+    @inlinable public var isEmpty: Bool { state.withLock { $0.elements.isEmpty } }
 
     /// Refuses all further elements; what waits can still be drained.
     public func close() { state.withLock { $0.closed = true } }

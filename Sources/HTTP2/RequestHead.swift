@@ -47,25 +47,25 @@ struct RequestHead {
     ) -> Int {
         listBytes += name.count + value.count + 32
         switch name.count {
-        case 5 where name.elementsEqual(Name.path):
+        case 5 where Self.matches(name, ":path"):
             if let known = paths.method(of: value) { method = known } else { path = Array(value) }
-        case 5 where name.elementsEqual(Name.token):
+        case 5 where Self.matches(name, "token"):
             addMetadata(.token, value)
-        case 7 where name.elementsEqual(Name.method):
+        case 7 where Self.matches(name, ":method"):
             setHTTPMethod(value)
-        case 9 where name.elementsEqual(Name.hasLeader):
+        case 9 where Self.matches(name, "hasleader"):
             addMetadata(.hasLeader, value)
-        case 12 where name.elementsEqual(Name.contentType):
+        case 12 where Self.matches(name, "content-type"):
             setContentType(value)
-        case 12 where name.elementsEqual(Name.timeout):
+        case 12 where Self.matches(name, "grpc-timeout"):
             setTimeout(value)
-        case 13 where name.elementsEqual(Name.encoding):
+        case 13 where Self.matches(name, "grpc-encoding"):
             setEncoding(value)
-        case 13 where name.elementsEqual(Name.authorization):
+        case 13 where Self.matches(name, "authorization"):
             addMetadata(.authorization, value)
-        case 18 where name.elementsEqual(Name.clientAPIVersion):
+        case 18 where Self.matches(name, "client-api-version"):
             addMetadata(.clientAPIVersion, value)
-        case 18 where name.elementsEqual(Name.gatewayAccept):
+        case 18 where Self.matches(name, "grpcgateway-accept"):
             addMetadata(.gatewayAccept, value)
         default:
             break
@@ -73,35 +73,35 @@ struct RequestHead {
         return listBytes
     }
 
-    /// Arrays, because comparing a string's UTF-8 with bytes costs several times as much.
-    private enum Name {
-        static let path = Array(":path".utf8)
-        static let method = Array(":method".utf8)
-        static let token = Array("token".utf8)
-        static let hasLeader = Array("hasleader".utf8)
-        static let contentType = Array("content-type".utf8)
-        static let timeout = Array("grpc-timeout".utf8)
-        static let encoding = Array("grpc-encoding".utf8)
-        static let authorization = Array("authorization".utf8)
-        static let clientAPIVersion = Array("client-api-version".utf8)
-        static let gatewayAccept = Array("grpcgateway-accept".utf8)
-        static let post = Array("POST".utf8)
-        static let grpc = Array("application/grpc".utf8)
+    private static let grpc = Array("application/grpc".utf8)
+
+    /// Byte by byte against the text in the program: comparing with a string's UTF-8 costs several times as much, and
+    /// an array would be retained for each of the eight fields of a request.
+    @inline(__always)
+    private static func matches(_ bytes: some RandomAccessCollection<UInt8>, _ text: StaticString) -> Bool {
+        guard bytes.count == text.utf8CodeUnitCount else { return false }
+        // SAFETY: the text has as many bytes as `bytes`, and lives as long as the program.
+        var next = text.utf8Start
+        for byte in bytes {
+            if byte != next.pointee { return false }
+            next += 1
+        }
+        return true
     }
 
     private mutating func setHTTPMethod(_ value: some RandomAccessCollection<UInt8>) {
-        isPost = value.elementsEqual(Name.post)
+        isPost = Self.matches(value, "POST")
         if !isPost { httpMethod = String(decoding: value, as: UTF8.self) }
     }
 
     /// `application/grpc`, alone or followed by `+` or `;`; upper case counts as lower.
     private mutating func setContentType(_ value: some RandomAccessCollection<UInt8>) {
-        if value.elementsEqual(Name.grpc) {
+        if Self.matches(value, "application/grpc") {
             hasContentType = true
             return
         }
         var rest = value[...]
-        let matches = Name.grpc.allSatisfy { byte in
+        let matches = Self.grpc.allSatisfy { byte in
             guard let next = rest.popFirst() else { return false }
             return next == byte || (next >= UInt8(ascii: "A") && next <= UInt8(ascii: "Z") && next | 0x20 == byte)
         }

@@ -14,6 +14,7 @@ public final class ServerConnection {
     public let id: UInt32
 
     let loop: ServerLoop
+    let session: Session
     var streams: [ServerStream] = []
     var freeSlots: [Int] = []
     var openStreams = 0
@@ -37,7 +38,6 @@ public final class ServerConnection {
     var resets: TokenBucket
     var idleFrames: TokenBucket
 
-    private var sessionIfReady: Session?
     private var context: ChannelHandlerContext?
     private var isWriting = false
     private var isReading = false
@@ -53,10 +53,6 @@ public final class ServerConnection {
     /// GOAWAY with an error is queued; nothing of the client is listened to any more.
     private(set) var isSentAway = false
 
-    var session: Session {
-        guard let sessionIfReady else { preconditionFailure("used before it was opened") }
-        return sessionIfReady
-    }
     var configuration: ServerConfiguration { loop.configuration }
 
     init(id: UInt32, loop: ServerLoop, context: ChannelHandlerContext) throws(HTTP2Error) {
@@ -71,14 +67,14 @@ public final class ServerConnection {
         resets = TokenBucket(burst: configuration.resetBurst, perSecond: configuration.resetsPerSecond, now: now)
         idleFrames = TokenBucket(
             burst: configuration.idleFrameBurst, perSecond: configuration.idleFramesPerSecond, now: now)
-        let session = try Session(role: .server(self))
+        session = try Session(role: .server)
+        session.report(to: self)
         try session.submitSettings(
             [
                 (Setting.maxConcurrentStreams, configuration.maxConcurrentStreams),
                 (Setting.initialWindowSize, UInt32(configuration.streamWindow)),
                 (Setting.maxHeaderListSize, UInt32(configuration.maxHeaderListBytes)),
             ], window: configuration.connectionWindow)
-        sessionIfReady = session
     }
 
     /// Where the client connects from.

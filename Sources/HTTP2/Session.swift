@@ -8,8 +8,8 @@ internal import NIOCore
 /// `submit…` and `slot` functions.
 final class Session {
     enum Role {
-        case server(ServerConnection)
-        case client(ClientConnection)
+        case server
+        case client
     }
 
     // SAFETY: made in `init`, freed in `deinit`, used on the event loop of the one connection that owns the session.
@@ -17,11 +17,10 @@ final class Session {
     /// Where ``fill(_:limit:)`` collects; the callback for bodies appends to it.
     var output = ByteBuffer()
 
-    /// - Parameter role: the connection that the callbacks report to; it must outlive the session.
+    /// A session whose callbacks report to nobody until ``report(to:)``.
     /// - Throws: when nghttp2 finds no memory.
     init(role: Role) throws(HTTP2Error) {
-        // SAFETY: what is made here is freed here, but for the session itself. The connection is not retained: it owns
-        // the session, so it outlives it.
+        // SAFETY: what is made here is freed here, but for the session itself.
         var callbacks: OpaquePointer?
         try Self.check(nghttp2_session_callbacks_new(&callbacks))
         defer { nghttp2_session_callbacks_del(callbacks) }
@@ -33,17 +32,14 @@ final class Session {
         var session: OpaquePointer?
         let result: Int32
         switch role {
-        case .server(let connection):
-            // SAFETY: see above; only the callbacks follow the pointer, and they run inside calls of the connection.
+        case .server:
             // Resets are counted by the connection, which names the reason when it ends.
             nghttp2_option_set_stream_reset_rate_limit(option, 1 << 40, 1 << 30)
             registerServerCallbacks(callbacks)
-            let user = Unmanaged.passUnretained(connection).toOpaque()
-            result = nghttp2_session_server_new2(&session, callbacks, user, option)
-        case .client(let connection):
+            result = nghttp2_session_server_new2(&session, callbacks, nil, option)
+        case .client:
             registerClientCallbacks(callbacks)
-            let user = Unmanaged.passUnretained(connection).toOpaque()
-            result = nghttp2_session_client_new2(&session, callbacks, user, option)
+            result = nghttp2_session_client_new2(&session, callbacks, nil, option)
         }
         try Self.check(result)
         guard let session else { throw .nghttp2(code: result, reason: "no session") }
@@ -51,6 +47,13 @@ final class Session {
     }
 
     deinit { nghttp2_session_del(pointer) }
+
+    /// Which connection the callbacks report to: a `ServerConnection` or a `ClientConnection`, as the role says.
+    func report(to connection: AnyObject) {
+        // SAFETY: not retained: the connection owns the session, so it outlives it. Only the callbacks follow the
+        // pointer, and they run inside calls of the connection.
+        nghttp2_session_set_user_data(pointer, Unmanaged.passUnretained(connection).toOpaque())
+    }
 
     // MARK: Bytes
 

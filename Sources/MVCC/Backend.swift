@@ -107,6 +107,9 @@ public final class Backend {
     public var hasChanges: Bool {
         !pending.isEmpty || consistentIndex != frozenIndex || stored.statistics.hasReclaimWork
     }
+    /// The number of the commit that will hold all changes so far, counted as `commits` is. There will be one even
+    /// without changes once an entry has been applied, because that has moved the consistent index.
+    public var nextCommit: Int { commits + (isCommitting ? 2 : 1) }
     /// Whether one of the limits asks for a commit now, without waiting for the interval.
     public var needsCommit: Bool {
         pending.operations >= limits.batchOperations || pending.byteCount >= limits.batchBytes

@@ -47,6 +47,8 @@ extension KeyValueStore {
         let end = bytes.span.bytes.extracting(command.rangeEnd)
         if command.countOnly {
             appendTail(more: false, count: index.count(from: start, to: end, at: revision), to: &out)
+        } else if end.byteCount == 0, !command.hasFilter {
+            try appendOne(command, start, at: revision, into: &out)
         } else if command.hasFilter || command.needsSort {
             try appendSorted(command, from: start, to: end, at: revision, into: &out)
         } else {
@@ -57,6 +59,17 @@ extension KeyValueStore {
     private func appendTail(more: Bool, count: Int, to out: inout [UInt8]) {
         if more { Wire.appendVarintField(3, 1, to: &out) }
         if count > 0 { Wire.appendVarintField(4, UInt64(count), to: &out) }
+    }
+
+    /// A single key, which is what is read most: without a walk over the index, for which it would have to be held.
+    private func appendOne(
+        _ command: RangeCommand, _ key: RawSpan, at revision: Int64, into out: inout [UInt8]
+    ) throws(StoreError) {
+        let (position, found) = index.seek(key)
+        guard found, let visible = index.visible(index.leaves[position.leaf].records[position.slot], at: revision)
+        else { return }
+        try appendKeyValue(visible, at: position, command, field: 2, to: &out)
+        appendTail(more: false, count: 1, to: &out)
     }
 
     private func appendInKeyOrder(

@@ -102,11 +102,11 @@ public struct ResponseBatch: Sendable {
 
 /// A copy of the backend, for whoever asked for it to read and close.
 public struct BackendSnapshot: Sendable {
-    public var copy: BackendCopy
+    public var copy: DatabaseCopy
     /// The version of the backend's schema, such as `3.7.0`; empty where it tells none.
     public var storageVersion: String
 
-    public init(copy: BackendCopy, storageVersion: String) {
+    public init(copy: DatabaseCopy, storageVersion: String) {
         self.copy = copy
         self.storageVersion = storageVersion
     }
@@ -114,6 +114,7 @@ public struct BackendSnapshot: Sendable {
 
 /// Where answers go: one for each event loop of the server.
 public protocol ResponseSink: AnyObject, Sendable {
-    /// Called on the member's thread, at most once for each turn of its loop; must not block.
+    /// Called in a turn of the member, at most once for each; must neither block nor call the member. That may be on
+    /// the sink's own thread while it calls the member, and the turn is over before that call returns.
     func deliver(_ batch: consuming ResponseBatch)
 }

@@ -4,18 +4,18 @@ package import RaftCore
 
 /// What the log's thread is asked to make durable, in order.
 package enum LogWork: Sendable {
-    package var sequence: UInt64 {
-        switch self {
-        case .append(let sequence, _, _, _), .snapshot(let sequence, _), .received(let sequence, _, _, _): sequence
-        }
-    }
-
     /// Entries and hard state of one `Ready`.
     case append(sequence: UInt64, hardState: HardState?, entries: [Entry], sync: Bool)
     /// A raft snapshot: its file first, then its record in the log.
     case snapshot(sequence: UInt64, Snapshot)
     /// A leader's snapshot, and what of the log follows it: its file, its record, then the entries.
     case received(sequence: UInt64, Snapshot, hardState: HardState?, entries: [Entry])
+
+    package var sequence: UInt64 {
+        switch self {
+        case .append(let sequence, _, _, _), .snapshot(let sequence, _), .received(let sequence, _, _, _): sequence
+        }
+    }
 }
 
 /// Everything up to and including `sequence` is durable.

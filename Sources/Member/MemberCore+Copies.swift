@@ -1,9 +1,10 @@
 internal import Apply
 package import Base
+internal import EtcdProto
 internal import MVCC
 
 /// A copy of the backend file for a client.
-package struct BackendCopyOrder {
+package struct BackendCopyOrder: Sendable {
     package var address: ReplyAddress
     /// The file must hold this entry's effects before it is copied.
     package var index: LogIndex
@@ -16,6 +17,16 @@ extension MemberCore {
         copies.append(
             BackendCopyOrder(
                 address: address, index: applier.backend.consistentIndex, storageVersion: storageVersion))
+    }
+
+    func hand(_ copy: Result<DatabaseCopy, BackendError>, to order: BackendCopyOrder) {
+        switch copy {
+        case .success(let copy):
+            outbox.answer(
+                order.address, with: BackendSnapshot(copy: copy, storageVersion: order.storageVersion))
+        case .failure(let error):
+            outbox.refuse(order.address, EtcdError(.internal, "martlet: cannot copy the backend: \(error)"))
+        }
     }
 
     /// Gives out the orders that the file is ready for.

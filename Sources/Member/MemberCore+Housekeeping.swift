@@ -50,11 +50,15 @@ extension MemberCore {
         // The file is about to be replaced; commits that would go to the old one are pointless.
         guard installing == nil else { return }
         let backend = applier.backend
-        let snapshotWaits =
-            snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || !copies.isEmpty
-        if now >= nextCommit || backend.needsCommit || snapshotWaits {
+        let isAwaited =
+            snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || compactions.awaitCommit
+            || !copies.isEmpty
+        if now >= nextCommit || backend.needsCommit || isAwaited {
             if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            effects.commit = backend.freeze()
+            if let batch = backend.freeze() {
+                effects.commit = batch
+                if let work = node.releaseHeldState() { effects.log.append(work) }
+            }
         }
         effects.copiesDatabase = copyForPeers(isCommitting: effects.commit != nil)
     }
@@ -62,6 +66,9 @@ extension MemberCore {
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
+        for answer in compactions.takeCommitted(applier.backend.commits) {
+            outbox.answer(answer.address, with: answer.message[...])
+        }
     }
 
     // MARK: Compaction
@@ -74,8 +81,7 @@ extension MemberCore {
                 return
             }
             log(.info, "finished scheduled compaction", ["compact-revision": "\(revision)"])
-            for (address, message) in awaitingCompaction { outbox.answer(address, with: message[...]) }
-            awaitingCompaction.removeAll()
+            compactions.historyRemoved(before: applier.backend.nextCommit)
         } catch {
             _ = clientError(error)
         }
@@ -93,6 +99,7 @@ extension MemberCore {
                     "local-member-attributes": "{Name:\(configuration.name) ClientURLs:\(configuration.clientURLs)}",
                 ])
             becameReady = true
+            wasReady = true
         case .clusterVersion:
             isSettingVersion = false
             log(
@@ -125,8 +132,9 @@ extension MemberCore {
     /// backend's, so it is saved only once the backend file holds everything up to its index.
     private func takeSnapshot() {
         let applied = node.applied
-        guard snapshotUnderWay == nil, installing == nil, applied - snapshotIndex > Int(configuration.snapshotCount)
-        else { return }
+        // A start is not held up by it.
+        guard wasReady, snapshotUnderWay == nil, installing == nil else { return }
+        guard applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {
             return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))

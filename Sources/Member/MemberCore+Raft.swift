@@ -115,13 +115,11 @@ extension MemberCore {
         }
     }
 
-    /// Answers a change; a physical compaction waits until the history is gone.
+    /// Answers a change; a physical compaction waits until the history is gone from the backend file.
     private func answer(_ applied: AppliedEntry, _ address: ReplyAddress, _ message: ArraySlice<UInt8>) {
-        if applied.waitsForCompaction, applier.store.isCompacting {
-            awaitingCompaction.append((address, Array(message)))
-        } else {
-            outbox.answer(address, with: message)
-        }
+        guard applied.waitsForCompaction else { return outbox.answer(address, with: message) }
+        compactions.append(.init(address: address, message: Array(message)))
+        if !applier.store.isCompacting { compactions.historyRemoved(before: applier.backend.nextCommit) }
     }
 
     /// A configuration change: the membership first, then raft. An invalid one goes to raft as a change of nobody. One

@@ -11,8 +11,7 @@ internal import RaftCore
 extension MemberCore {
     func accept(_ request: ClientRequest, from sink: SinkID) {
         let address = ReplyAddress(sink: sink, ticket: request.ticket)
-        let limit = now + configuration.requestTimeout
-        let deadline = request.deadline.map { min($0, limit) } ?? limit
+        let deadline = request.deadline.map { min($0, requestLimit) } ?? requestLimit
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
         do throws(EtcdError) {
@@ -38,10 +37,10 @@ extension MemberCore {
             case .txn(let bytes, .write): try propose(.txn, bytes, request, address, deadline)
             case .compaction(let bytes): try propose(.compaction, bytes, request, address, deadline)
             case .alarm(let bytes): try propose(.alarm, bytes, request, address, deadline)
+            case .snapshot: orderCopy(for: address)
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
-            case .snapshot: orderCopy(for: address)
             case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
             }
         } catch {

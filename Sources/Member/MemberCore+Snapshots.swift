@@ -110,14 +110,14 @@ extension MemberCore {
         return true
     }
 
-    func databaseCopied(_ copy: BackendCopy) {
+    func databaseCopied(_ copy: DatabaseCopy) {
         guard let (messages, snapshot) = sendingSnapshots.copied() else {
             preconditionFailure("nobody asked for a copy of the database")
         }
         send(messages, with: snapshot, copy)
     }
 
-    private func send(_ messages: [Message], with snapshot: Snapshot, _ database: BackendCopy) {
+    private func send(_ messages: [Message], with snapshot: Snapshot, _ database: DatabaseCopy) {
         for var message in messages {
             message.snapshot = snapshot
             // A term may have passed since raft asked; the receiver would ignore an old one.
@@ -159,8 +159,7 @@ extension MemberCore {
         confState = snapshot.metadata.confState
         snapshotIndex = snapshot.metadata.index
         snapshotUnderWay = snapshotUnderWay?.stage == .saving ? snapshotUnderWay : nil
-        for (address, _) in awaitingCompaction { outbox.refuse(address, .timeout) }
-        awaitingCompaction.removeAll()
+        for answer in compactions.removeAll() { outbox.refuse(answer.address, .timeout) }
         if applier.backend.consistentIndex <= snapshot.metadata.index {
             applier.backend.setConsistentIndex(snapshot.metadata.index, term: snapshot.metadata.term)
         }

@@ -37,16 +37,17 @@ package final class MemberCore {
     var scratch: [UInt8] = []
 
     var now: Instant
+    /// When a request that comes in now and names no earlier time is given up.
+    var requestLimit: Instant
     var nextTick: Instant
     var nextCommit: Instant
     var nextVersionCheck: Instant
     var nextCompactionSlice: Instant
-    /// Answers to physical compactions, held back until the history is gone.
-    var awaitingCompaction: [(address: ReplyAddress, message: [UInt8])] = []
+    /// Answers to physical compactions, held back until the history is gone from the backend file.
+    var compactions = WaitingCompactions()
 
     /// Copies of the backend that clients wait for.
     var copies: [BackendCopyOrder] = []
-
     /// What is known of the other members.
     var peers: PeerRecords
     /// What this turn has for them.
@@ -79,6 +80,8 @@ package final class MemberCore {
     var becameReady = false
     var hasPublished = false
     private var hasCampaignedAlone = false
+    /// Has been ready at some time.
+    var wasReady = false
     var isSettingVersion = false
     var hasLeft = false
     var isRemoved = false
@@ -102,6 +105,7 @@ package final class MemberCore {
         logFile = restored.logFile
         logWatch = LogWatch(now: now)
         self.now = now
+        requestLimit = now + configuration.requestTimeout
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
@@ -117,10 +121,12 @@ package final class MemberCore {
     package func turn(_ events: inout [MemberEvent], now: Instant) -> MemberEffects {
         precondition(now >= self.now, "time goes back")
         self.now = now
+        requestLimit = now + configuration.requestTimeout
         var effects = MemberEffects(wakeAt: now)
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
+            campaignAlone()
             watchCluster()
             publish()
             proposeQueued()
@@ -130,8 +136,8 @@ package final class MemberCore {
             if ticked { expire() }
             finishLeadershipMoves()
             keepHouse(&effects)
-            effects.peers = takeOutgoing()
             for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
+            effects.peers = takeOutgoing()
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
@@ -157,6 +163,7 @@ package final class MemberCore {
         case .statistics(let reply): effects.statistics.append((reply, statistics()))
         case .peer(let report): handle(report)
         case .copied(let copy): databaseCopied(copy)
+        case .copiedForClient(let order, let copy): hand(copy, to: order)
         case .installed(let installed): take(installed)
         case .leave: leave()
         case .failed(let error): fail(error)
@@ -166,10 +173,7 @@ package final class MemberCore {
     /// Ticks that are due. After a long pause only one is made up for: what did not run cannot have missed anything.
     private func advanceClock() -> Bool {
         guard now >= nextTick else { return false }
-        if logKeepsPace() {
-            node.tick()
-            campaignAlone()
-        }
+        if logKeepsPace() { node.tick() }
         nextTick = nextTick + configuration.heartbeatInterval
         if nextTick <= now { nextTick = now + configuration.heartbeatInterval }
         return true
@@ -208,6 +212,7 @@ package final class MemberCore {
         }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
+        for answer in compactions.removeAll() { outbox.refuse(answer.address, .stopped) }
     }
 
     private func expire() {
@@ -234,8 +239,13 @@ package final class MemberCore {
         precondition(applier.backend.committedIndex <= applier.backend.consistentIndex)
     }
 
-    /// What the backend file does not hold yet, for a clean stop. Nothing may be asked of the member afterwards.
-    package func lastCommit() -> CommitBatch? { applier.backend.freeze() }
+    /// What log and backend file do not hold yet, for a clean stop. Nothing may be asked of the member afterwards.
+    package func lastWork() -> (log: LogWork?, commit: CommitBatch?) {
+        (node.releaseHeldState(), applier.backend.freeze())
+    }
+
+    /// Whether history is being removed.
+    package var isCompacting: Bool { applier.store.isCompacting }
 
     func log(_ level: LogLine.Level, _ message: String, _ fields: KeyValuePairs<String, String> = [:]) {
         lines.append(LogLine(level, message, fields))

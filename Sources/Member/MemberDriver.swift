@@ -1,43 +1,45 @@
 internal import Base
-internal import EtcdProto
 internal import Logging
 internal import MVCC
 internal import Platform
 internal import RaftCore
 internal import WAL
 
-/// Drives a `MemberCore`: hands it what has come in, and does what it asks. Owned by the member's thread.
+/// Drives a `MemberCore`: hands it what has come in, and does what it asks. Owned by whoever takes the member's turn.
 final class MemberDriver {
     private let core: MemberCore
     private let clock: any Clock
     private let logger: Logger
-    private let inbox: LateMailbox
-    private let logThread: WorkerThread<LogWork>
+    let logThread: CombiningWorker<LogWriter, LogWork>
     private let backendThread: WorkerThread<BackendWork>
-    private let logWriter: LogWriter
     private let backendFile: BackendSlot
     private let network: (any PeerNetwork)?
     private let onReady: @Sendable () -> Void
     private let onFailure: @Sendable (MemberError) -> Void
     private let onRemoved: @Sendable () -> Void
-    private let onStopped: @Sendable () -> Void
+    private let onLeft: @Sendable () -> Void
 
     /// The sinks by the number that the core knows them by; they live as long as the process.
     private var sinks: [any ResponseSink] = []
     private var sinkIDs: [ObjectIdentifier: SinkID] = [:]
     private var events: [MemberEvent] = []
     private var hasFailed = false
-    private var hasFinished = false
-    private var isLeaving = false
-    private var wasRemoved = false
     /// A commit that fell due after the backend's thread had been told to end.
     private var lateCommit: CommitBatch?
     private var hasStoppedThreads = false
+    private var isLeaving = false
+    private var wasRemoved = false
+    /// How long a sync of the log takes of late; slow until the first ones have shown otherwise.
+    private var syncSeconds = 1.0
+    /// Waking the log's thread and being woken by it costs some 50 µs. A poster who has nothing else to do syncs by
+    /// itself where a sync takes little more than that.
+    private static let quickSync = 250e-6
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
         case commit(CommitBatch)
         case copy
+        case copyForClient(BackendCopyOrder)
         case install(Snapshot)
         case prepareSegment
     }
@@ -47,44 +49,41 @@ final class MemberDriver {
 
     init(
         _ core: MemberCore, _ files: OpenFiles, _ configuration: MemberConfiguration, _ platform: MemberPlatform,
-        _ logger: Logger, network: (any PeerNetwork)?, inbox: LateMailbox, onReady: @escaping @Sendable () -> Void,
+        _ logger: Logger, network: (any PeerNetwork)?, inbox: LoopInbox, onReady: @escaping @Sendable () -> Void,
         onFailure: @escaping @Sendable (MemberError) -> Void, onRemoved: @escaping @Sendable () -> Void,
-        onStopped: @escaping @Sendable () -> Void
+        onLeft: @escaping @Sendable () -> Void
     ) throws(DiskError) {
         self.core = core
         clock = platform.clock
         self.logger = logger
-        self.inbox = inbox
         self.onReady = onReady
         self.onFailure = onFailure
         self.onRemoved = onRemoved
+        self.onLeft = onLeft
         self.network = network
-        self.onStopped = onStopped
         backendFile = BackendSlot(files.backend)
-        logWriter = files.makeWriter(configuration, clock: platform.clock)
+        // SAFETY: the worker takes the writer over, and nobody else keeps it.
+        nonisolated(unsafe) let writer = files.makeWriter(configuration, clock: platform.clock)
         let backend = try Self.startBackendThread(
             backendFile, SnapshotInstaller(files, core, configuration, platform.passwords),
-            pipeline: logWriter.pipeline,
-            platform,
-            inbox)
+            pipeline: writer.pipeline, platform, inbox)
         backendThread = backend
-        logThread = try Self.startLogThread(logWriter, platform, inbox) { backend.mailbox.post(.prepareSegment) }
+        logThread = try Self.startLogThread(writer, platform, inbox) { backend.mailbox.post(.prepareSegment) }
         backend.mailbox.post(.prepareSegment)
     }
 
     private static func startLogThread(
-        _ writer: LogWriter, _ platform: MemberPlatform, _ inbox: LateMailbox, cut: @escaping @Sendable () -> Void
-    ) throws(DiskError) -> WorkerThread<LogWork> {
-        // SAFETY: until the thread has been joined only it uses the writer.
-        nonisolated(unsafe) let writer = writer
-        return try WorkerThread(
-            named: "wal", limit: MemberLimits.logWork, threads: platform.threads, clock: platform.clock
-        ) { batch in
+        _ writer: sending LogWriter, _ platform: MemberPlatform, _ inbox: LoopInbox, cut: @escaping @Sendable () -> Void
+    ) throws(DiskError) -> CombiningWorker<LogWriter, LogWork> {
+        try CombiningWorker(
+            named: "wal", limit: MemberLimits.logWork, threads: platform.threads, clock: platform.clock, state: writer,
+            turnsInARow: 1
+        ) { writer, batch, _ in
             if batch.isEmpty { return nil }
             do throws(MemberError) {
-                try writer.perform(batch, completed: { inbox.post(.member(.logged($0))) }, cut: cut)
+                try writer.perform(batch, completed: { inbox.post(.member(.logged($0)), at: .here) }, cut: cut)
             } catch {
-                inbox.post(.member(.failed(error)))
+                inbox.post(.member(.failed(error)), at: .here)
             }
             return nil
         }
@@ -92,7 +91,7 @@ final class MemberDriver {
 
     private static func startBackendThread(
         _ file: BackendSlot, _ installer: SnapshotInstaller, pipeline: SegmentPipeline, _ platform: MemberPlatform,
-        _ inbox: LateMailbox
+        _ inbox: LoopInbox
     ) throws(DiskError) -> WorkerThread<BackendWork> {
         let clock = platform.clock
         return try WorkerThread(
@@ -105,17 +104,24 @@ final class MemberDriver {
                         let start = clock.now()
                         let result = try changes.write(to: file.file)
                         let seconds = (clock.now() - start).inSeconds
-                        inbox.post(.member(.committed(BackendCompletion(result: result, seconds: seconds))))
+                        inbox.post(
+                            .member(.committed(BackendCompletion(result: result, seconds: seconds))), at: .thread)
                     case .copy:
-                        inbox.post(.member(.copied(try file.file.beginCopy(named: "snapshot for a peer"))))
+                        let copy = try file.file.beginCopy(named: "snapshot for a peer")
+                        inbox.post(.member(.copied(copy)), at: .thread)
+                    case .copyForClient(let order):
+                        let copy: Result<DatabaseCopy, BackendError> = Result { () throws(BackendError) in
+                            try file.file.beginCopy(named: "snapshot for a client")
+                        }
+                        inbox.post(.member(.copiedForClient(order, copy)), at: .thread)
                     case .install(let snapshot):
-                        inbox.post(.member(.installed(try installer.install(snapshot, in: file))))
+                        inbox.post(.member(.installed(try installer.install(snapshot, in: file))), at: .thread)
                     case .prepareSegment: try pipeline.prepare()
                     }
                 } catch let error as MemberError {
-                    inbox.post(.member(.failed(error)))
+                    inbox.post(.member(.failed(error)), at: .thread)
                 } catch {
-                    inbox.post(.member(.failed(MemberError(.disk, "cannot write the backend: \(error)"))))
+                    inbox.post(.member(.failed(MemberError(.disk, "cannot write the backend: \(error)"))), at: .thread)
                 }
             }
             return nil
@@ -125,45 +131,38 @@ final class MemberDriver {
     // MARK: Turns
 
     /// One turn of the loop.
-    /// - Returns: when the next one is due.
-    func turn(_ batch: inout [LoopEvent]) -> Instant? {
-        if hasFinished { return nil }
-        var finishes = false
+    /// - Returns: when the next one is due; nil after a failure.
+    func turn(_ batch: inout [LoopEvent], _ taker: TurnTaker) -> Instant? {
         for event in batch {
             switch event {
             case .requests(let requests, let sink): events.append(.requests(requests, sink: number(of: sink)))
-            case .member(let event): events.append(event)
-            case .stop:
+            case .member(let event):
+                if case .logged(let completion) = event { noteSync(completion) }
+                events.append(event)
+            case .leave:
                 isLeaving = true
                 events.append(.leave)
-            case .finish: finishes = true
             }
         }
-        if hasFailed { return refuse(finishes) }
         let effects = core.turn(&events, now: clock.now())
-        let hasLeft = effects.hasLeft
-        carryOut(effects)
-        if isLeaving && (hasLeft || hasFailed) {
+        let next = effects.wakeAt
+        if isLeaving && (effects.hasLeft || effects.failure != nil || hasFailed) {
             isLeaving = false
-            stopThreads()
+            onLeft()
         }
-        if finishes { finish() }
-        return hasFinished ? nil : effects.wakeAt
+        if hasFailed {
+            // Nothing is done any more but to answer that.
+            for (sink, response) in effects.responses { sinks[sink].deliver(response) }
+            return nil
+        }
+        carryOut(effects, taker)
+        return next
     }
 
-    /// After a failure nothing is done any more but to answer that.
-    private func refuse(_ finishes: Bool) -> Instant? {
-        let effects = core.turn(&events, now: clock.now())
-        for (sink, response) in effects.responses { sinks[sink].deliver(response) }
-        if isLeaving {
-            isLeaving = false
-            stopThreads()
-        }
-        if finishes {
-            hasFinished = true
-            onStopped()
-        }
-        return nil
+    /// Follows how long a sync takes.
+    private func noteSync(_ completion: LogCompletion) {
+        guard let seconds = completion.syncSeconds else { return }
+        syncSeconds += (seconds - syncSeconds) / 8
     }
 
     private func number(of sink: any ResponseSink) -> SinkID {
@@ -174,13 +173,18 @@ final class MemberDriver {
         return sinks.count - 1
     }
 
-    private func carryOut(_ effects: consuming MemberEffects) {
+    private func carryOut(
+        _ effects: consuming MemberEffects, _ taker: TurnTaker
+    ) {
         if !effects.peers.isEmpty { network?.carry(effects.peers) }
-        if !effects.log.isEmpty { logThread.mailbox.post(contentsOf: effects.log) }
+        if !effects.log.isEmpty {
+            let helps = taker == .idle && syncSeconds < Self.quickSync
+            logThread.post(contentsOf: effects.log, at: helps ? .later : .thread)
+        }
         if let batch = effects.commit {
             if hasStoppedThreads { lateCommit = batch } else { backendThread.mailbox.post(.commit(batch)) }
         }
-        for order in effects.copies { deliver(order) }
+        for order in effects.copies { backendThread.mailbox.post(.copyForClient(order)) }
         if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
         if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
@@ -197,44 +201,36 @@ final class MemberDriver {
         }
     }
 
-    /// Begins the copy of the backend that a client has asked for. What is read of it is read elsewhere.
-    private func deliver(_ order: BackendCopyOrder) {
-        var batch = ResponseBatch()
-        var response = ResponseBatch.Response(ticket: order.address.ticket, range: 0..<0)
-        do {
-            response.snapshot = BackendSnapshot(
-                copy: try backendFile.file.beginCopy(named: "snapshot"), storageVersion: order.storageVersion)
-        } catch {
-            response.error = EtcdError(.internal, "martlet: cannot copy the backend: \(error)")
-        }
-        batch.responses.append(response)
-        sinks[order.address.sink].deliver(batch)
-    }
-
     // MARK: Stop
 
-    /// Lets the other threads finish; what they still report is in the mailbox before `finish` is.
-    private func stopThreads() {
+    /// Lets the other threads finish what they were given; what they report waits for a turn then.
+    func stopThreads() {
         hasStoppedThreads = true
-        logThread.stop()
+        logThread.catchUp()
         backendThread.stop()
-        inbox.post(.finish)
     }
 
-    /// Commits what the backend file does not hold yet, and closes the files.
-    private func finish() {
-        hasFinished = true
+    /// Writes what log and backend file do not hold yet, and closes them.
+    func finish() {
+        var last = hasFailed ? (log: nil, commit: nil) : core.lastWork()
+        if let work = last.log { logThread.post(work, at: .later) }
+        logThread.stop(quiesce: { _ in }) { [hasFailed, logger] log in
+            if hasFailed { return }
+            do throws(MemberError) { try log.close() } catch {
+                logger.error("failed to close the log", metadata: ["error": "\(error)"])
+            }
+        }
+        if hasFailed { return }
         do {
             if let batch = lateCommit {
                 core.backendCommitted(BackendCompletion(result: try batch.write(to: backendFile.file), seconds: 0))
+                last.commit = core.lastWork().commit
             }
-            if let batch = core.lastCommit() { _ = try batch.write(to: backendFile.file) }
-            try logWriter.close()
+            if let batch = last.commit { _ = try batch.write(to: backendFile.file) }
             try backendFile.file.close()
         } catch {
-            logger.error("failed to close the data directory", metadata: ["error": "\(error)"])
+            logger.error("failed to close the backend", metadata: ["error": "\(error)"])
         }
-        onStopped()
     }
 }
 

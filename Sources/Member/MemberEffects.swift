@@ -11,7 +11,7 @@ package struct MemberEffects {
     package var log: [LogWork] = []
     /// For the backend's thread: at most one batch is under way.
     package var commit: CommitBatch?
-    /// Who gets a copy of the backend file as it is now.
+    /// For the backend's thread: clients who get a copy of its file.
     package var copies: [BackendCopyOrder] = []
     /// For the backend's thread, behind the commit: its file is copied for peers.
     package var copiesDatabase = false

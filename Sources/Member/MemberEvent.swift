@@ -14,7 +14,9 @@ package enum MemberEvent: Sendable {
     /// The network has something from or about the other members.
     case peer(PeerReport)
     /// The backend's thread has begun to copy its file.
-    case copied(BackendCopy)
+    case copied(DatabaseCopy)
+    /// Likewise, for a client.
+    case copiedForClient(BackendCopyOrder, Result<DatabaseCopy, BackendError>)
     /// The backend's thread has opened the database of a leader's snapshot.
     case installed(InstalledSnapshot)
     /// The process wants to end: leadership is handed over first.

@@ -25,21 +25,25 @@ public struct MemberPlatform: Sendable {
     }
 }
 
-/// A running member: a thread that owns the member's state, one that writes its log, and one that writes its backend
-/// file. All calls may come from any thread.
+/// A running member: its state, of which one thread at a time takes a turn, a thread that writes its log, and one that
+/// writes its backend file. All calls may come from any thread, and each may take a turn of the member on it, in which
+/// answers are delivered.
 public final class MemberLoop: PeerHost {
-    private let worker: WorkerThread<LoopEvent>
-    private let stopped: any Parking
+    private let worker: CombiningWorker<MemberDriver, LoopEvent>
+    private let log: CombiningWorker<LogWriter, LogWork>
+    private let inbox: LoopInbox
+    /// Told when leadership has been handed over before the end.
+    private let left: any Parking
     public let memberID: MemberID
     public let clusterID: ClusterID
 
     /// Opens the data directory and starts the threads.
     /// - Parameters:
     ///   - network: the way to the other members; nil for a cluster that has none.
-    ///   - onReady: called once on the member's thread when the member has published itself: clients may be served.
-    ///   - onFailure: called once on the member's thread when it cannot go on; the process should end.
-    ///   - onRemoved: called once on the member's thread when it is no part of its cluster any more: it should be
-    ///     stopped.
+    ///   - onReady: called once in a turn, when the member has published itself: clients may be served. Must not block.
+    ///   - onFailure: called once in a turn, when it cannot go on; the process should end. Must not block.
+    ///   - onRemoved: called once in a turn, when it is no part of its cluster any more: it should be stopped. Must not
+    ///     block.
     /// - Throws: why the member cannot start.
     public static func start(
         _ configuration: MemberConfiguration, on platform: MemberPlatform, network: (any PeerNetwork)? = nil,
@@ -98,47 +102,61 @@ public final class MemberLoop: PeerHost {
     ) throws(DiskError) {
         memberID = restored.localID
         clusterID = restored.clusterID
-        let stopped = platform.threads.makeParker()
-        self.stopped = stopped
+        let left = platform.threads.makeParker()
+        self.left = left
         let core = MemberCore(
             restored, configuration: configuration, now: platform.clock.now(),
             unixMilliseconds: platform.clock.unixMilliseconds())
-        let inbox = LateMailbox()
-        // SAFETY: nobody but the member's thread uses the driver from here on.
+        let inbox = LoopInbox()
+        // SAFETY: the worker takes the driver over, and nobody else keeps it.
         nonisolated(unsafe) let driver = try MemberDriver(
             core, files, configuration, platform, logger, network: network, inbox: inbox, onReady: onReady,
-            onFailure: onFailure, onRemoved: onRemoved, onStopped: { stopped.unpark() })
-        worker = try WorkerThread(
-            named: "member", limit: MemberLimits.mailboxEvents, threads: platform.threads, clock: platform.clock
-        ) { batch in driver.turn(&batch) }
-        inbox.set(worker.mailbox)
+            onFailure: onFailure, onRemoved: onRemoved, onLeft: { left.unpark() })
+        log = driver.logThread
+        worker = try CombiningWorker(
+            named: "member", limit: MemberLimits.mailboxEvents, threads: platform.threads, clock: platform.clock,
+            state: driver
+        ) { driver, batch, taker in driver.turn(&batch, taker) }
+        self.inbox = inbox
+        inbox.open(worker)
     }
 
-    /// Posts requests, all of them or none; answers go to `sink` on the member's thread.
+    /// Posts requests, all of them or none; answers go to `sink`, some perhaps before the call returns.
+    /// - Parameter isIdle: the caller has nothing else to do until it has the answers. Where the disk is quick the call
+    ///   then also writes and syncs the log for them, which spares waking a thread for it.
     /// - Returns: false when the mailbox is full: the caller refuses them with `EtcdError.tooManyRequests`.
-    public func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool {
-        worker.mailbox.post(.requests(requests, sink: sink))
+    public func submit(_ requests: [ClientRequest], sink: any ResponseSink, isIdle: Bool) -> Bool {
+        guard isIdle else { return worker.post(.requests(requests, sink: sink)) }
+        guard worker.post(.requests(requests, sink: sink), as: .idle) else { return false }
+        log.help()
+        return true
     }
 
-    /// Asks for the member's figures; `body` is called on the member's thread.
+    /// As above, for one who does not wait.
+    public func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool {
+        submit(requests, sink: sink, isIdle: false)
+    }
+
+    /// Asks for the member's figures; `body` is called in a turn, perhaps before the call returns.
     /// - Returns: false when the mailbox is full or the member has stopped; `body` is then never called.
     @discardableResult
     public func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
-        worker.mailbox.post(.member(.statistics(body)))
+        worker.post(.member(.statistics(body)))
     }
 
     /// Takes what the network has from or about the other members.
     /// - Returns: false when the mailbox is full or the member has stopped.
     @discardableResult
     public func report(_ report: PeerReport) -> Bool {
-        worker.mailbox.post(.member(.peer(report)))
+        worker.post(.member(.peer(report)))
     }
 
     /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both.
     /// To be called once.
     public func stop() {
-        if worker.mailbox.post(.stop) { stopped.park(until: nil) }
-        worker.stop()
+        if worker.post(.leave) { left.park(until: nil) }
+        worker.stop(quiesce: { $0.stopThreads() }, finish: { $0.finish() })
+        inbox.close()
     }
 }
 
@@ -146,19 +164,45 @@ public final class MemberLoop: PeerHost {
 enum LoopEvent: Sendable {
     case requests([ClientRequest], sink: any ResponseSink)
     case member(MemberEvent)
-    case stop
-    /// Follows `stop` when the other threads have ended and their last completions are in the mailbox.
-    case finish
+    /// Leadership is to be handed over, because the member is going to stop.
+    case leave
 }
 
-/// The loop's own mailbox, known only after its thread exists.
-final class LateMailbox: Sendable {
-    private let mailbox = Mutex<Mailbox<LoopEvent>?>(nil)
+/// Where the member's threads report to. They run before the loop that they report to exists, so what comes early waits
+/// here.
+final class LoopInbox: Sendable {
+    private enum State {
+        case waiting([LoopEvent])
+        case open(CombiningWorker<MemberDriver, LoopEvent>)
+        case closed
+    }
 
-    func set(_ mailbox: Mailbox<LoopEvent>) { self.mailbox.withLock { $0 = mailbox } }
+    private let state = Mutex(State.waiting([]))
+
+    func open(_ worker: CombiningWorker<MemberDriver, LoopEvent>) {
+        let early = state.withLock { state -> [LoopEvent] in
+            guard case .waiting(let events) = state else { preconditionFailure("opened twice") }
+            state = .open(worker)
+            return events
+        }
+        for event in early { worker.post(event) }
+    }
+
+    func close() { state.withLock { $0 = .closed } }
 
     /// What a thread of the member reports is never refused for lack of room: it is bounded by the work it was given.
-    func post(_ event: LoopEvent) { mailbox.withLock { $0 }?.post(event) }
+    func post(_ event: LoopEvent, at place: TurnPlace) {
+        let worker = state.withLock { state -> CombiningWorker<MemberDriver, LoopEvent>? in
+            switch state {
+            case .waiting(let events):
+                state = .waiting(events + [event])
+                return nil
+            case .open(let worker): return worker
+            case .closed: return nil
+            }
+        }
+        worker?.post(event, at: place)
+    }
 }
 
 extension LogLevel {

@@ -18,7 +18,8 @@ extension MemberOpener {
     mutating func restart(_ existing: ExistingBackend?) throws(MemberError) -> (RestoredMember, OpenFiles) {
         let valid: [WALSnapshot]
         do {
-            valid = try WriteAheadLog.validSnapshots(on: disk, directory: walDirectory)
+            valid = try WriteAheadLog.validSnapshots(
+                on: disk, directory: walDirectory, reaching: existing.map { LogIndex($0.schema.consistentIndex) })
         } catch {
             throw logError(error)
         }
@@ -104,7 +105,7 @@ extension MemberOpener {
         }
     }
 
-    private func logError(_ error: WALError) -> MemberError {
+    func logError(_ error: WALError) -> MemberError {
         if case .locked = error { return MemberError(.inUse, "\(error)") }
         if case .disk(let error) = error { return MemberError(.disk, "cannot read the log: \(error)") }
         return MemberError(

@@ -59,10 +59,25 @@ extension MemberOpener {
     private mutating func withMembership(
         _ backend: ExistingBackend, _ usable: [WALSnapshot], _ last: WALSnapshot
     ) throws(MemberError) -> StartPoint {
-        guard let loaded = try loadSnapshot(usable), backend.version.assumed < DirectoryVersion.modern else {
-            let isWhole = usable.first?.index == .zero && backend.version.assumed < DirectoryVersion.modern
+        guard backend.version.assumed < DirectoryVersion.modern else {
+            _ = try loadSnapshot(usable)
+            return StartPoint(snapshot: last)
+        }
+        var usable = usable
+        var loaded = try loadSnapshot(usable)
+        if loaded == nil {
+            // Older ones may do.
+            do {
+                usable = try WriteAheadLog.validSnapshots(on: disk, directory: walDirectory)
+                    .filter { $0.index.rawValue <= backend.schema.consistentIndex }
+            } catch {
+                throw logError(error)
+            }
+            loaded = try loadSnapshot(usable)
+        }
+        guard let loaded else {
             // Without a file the log tells it, if it reaches back to the founding.
-            return isWhole
+            return usable.first?.index == .zero
                 ? StartPoint(snapshot: usable[0], cluster: RaftCluster(id: ClusterID(0), localID: .none))
                 : StartPoint(snapshot: last)
         }

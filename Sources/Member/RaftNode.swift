@@ -4,8 +4,9 @@ package import RaftCore
 /// The bridge between raft and the server: it drives the raft core with asynchronous storage writes, turns each `Ready`
 /// into work for the log's thread, entries to apply and messages to send, and keeps the record of what is under way.
 ///
-/// Invariant: append work is acknowledged in the order in which it was handed out, and its entries are in the storage
-/// before raft hears that they are stable.
+/// Invariants: (1) append work is acknowledged in the order in which it was handed out, and its entries are in the
+/// storage before raft hears that they are stable; (2) `heldState` differs from what the log's thread was last given in
+/// the commit index alone.
 package struct RaftNode {
     private var raw: RawNode<MemoryStorage>
     /// Append work on the log's thread, oldest first.
@@ -15,6 +16,10 @@ package struct RaftNode {
     private var durable: UInt64 = 0
     /// The last snapshot of a leader whose state has been taken over.
     private var installed = LogIndex.zero
+    /// A commit index that the log has not been given yet: it goes there with the next work, or with the next commit
+    /// to the backend file, instead of costing a write for each batch. It is a hint: what is committed is found anew
+    /// after a restart.
+    private var heldState: HardState?
 
     private struct Appending {
         var sequence: UInt64
@@ -84,19 +89,41 @@ package struct RaftNode {
         let ready = raw.ready()
         var output = Output(
             softState: ready.softState, readStates: ready.readStates, messages: ready.messages, committed: ready.apply)
-        if let work = ready.append {
+        guard let work = ready.append else { return output }
+        if work.isCommitOnly, let state = work.hardState, !(appending.isEmpty && work.reportsEntries) {
+            heldState = state
+            if let last = appending.last {
+                appending.append(Appending(sequence: last.sequence, work: work))
+            } else {
+                raw.storage.setHardState(state)
+                raw.appended(work.receipt)
+            }
+        } else {
             lastSequence += 1
             output.log =
                 if let snapshot = work.snapshot {
                     .received(
-                        sequence: lastSequence, snapshot, hardState: work.hardState, entries: work.entries)
+                        sequence: lastSequence, snapshot, hardState: work.hardState ?? heldState,
+                        entries: work.entries)
                 } else {
                     .append(
-                        sequence: lastSequence, hardState: work.hardState, entries: work.entries, sync: work.mustSync)
+                        sequence: lastSequence, hardState: work.hardState ?? heldState, entries: work.entries,
+                        sync: work.mustSync)
                 }
+            heldState = nil
             appending.append(Appending(sequence: lastSequence, work: work))
         }
         return output
+    }
+
+    /// Work that writes the commit index that was held back, if one was. It goes out with each commit to the backend
+    /// file, and so before any snapshot, which must not be ahead of it in the log.
+    package mutating func releaseHeldState() -> LogWork? {
+        guard let state = heldState else { return nil }
+        heldState = nil
+        lastSequence += 1
+        // Nobody waits for it, and raft has its acknowledgement.
+        return .append(sequence: lastSequence, hardState: state, entries: [], sync: false)
     }
 
     /// The log's thread has made all work up to `sequence` durable. Work that brings a snapshot, and all behind it,

@@ -46,6 +46,12 @@ package struct ResponseOutbox {
         batches[address.sink].responses.append(.init(ticket: address.ticket, range: range))
     }
 
+    /// Answers with a copy of the backend.
+    package mutating func answer(_ address: ReplyAddress, with snapshot: BackendSnapshot) {
+        makeRoom(for: address.sink)
+        batches[address.sink].responses.append(.init(ticket: address.ticket, range: 0..<0, snapshot: snapshot))
+    }
+
     package mutating func refuse(_ address: ReplyAddress, _ error: EtcdError) {
         makeRoom(for: address.sink)
         batches[address.sink].responses.append(.init(ticket: address.ticket, range: 0..<0, error: error))

@@ -2,11 +2,17 @@ package import Base
 
 /// Why a configuration change cannot be applied. The configuration stays as it was.
 public enum ConfChangeError: Error, Hashable {
+    /// The change would leave no voter.
     case removedAllVoters
+    /// A simple change while a joint configuration lasts.
     case simpleInJoint
+    /// A simple change of more than one voter, whose majorities could miss the old ones.
     case moreThanOneVoterChanged
+    /// A joint configuration cannot be entered from another.
     case alreadyJoint
+    /// A configuration without voters cannot become joint.
     case noVoters
+    /// There is no joint configuration to leave.
     case notJoint
     /// The configuration itself breaks a rule.
     case invalid(String)

@@ -2,17 +2,24 @@ public import Base
 
 /// What a configuration change does to one node. The raw values are raftpb's.
 public enum ConfChangeType: UInt8, Sendable, Hashable {
+    /// Adds a voter, or makes a learner one.
     case addNode = 0
+    /// Removes a member.
     case removeNode = 1
     /// Changes nothing in the configuration; carries information about a member in the context.
     case updateNode = 2
+    /// Adds a learner, or makes a voter one.
     case addLearnerNode = 3
 }
 
+/// What happens to one node as part of a configuration change.
 public struct ConfChangeSingle: Sendable, Hashable {
+    /// What happens.
     public var type: ConfChangeType
+    /// To whom; a change of nobody is skipped.
     public var nodeID: MemberID
 
+    /// What happens, and to whom.
     @inlinable public init(_ type: ConfChangeType, _ nodeID: MemberID) {
         self.type = type
         self.nodeID = nodeID
@@ -33,10 +40,14 @@ public enum ConfChangeTransition: UInt8, Sendable, Hashable {
 public struct ConfChange: Sendable, Hashable {
     /// The application's number for the request; raft does not look at it.
     public var id: UInt64
+    /// What happens to the node.
     public var type: ConfChangeType
+    /// The node; a change of nobody is skipped.
     public var nodeID: MemberID
+    /// What the application wants to know when the change is applied; raft does not look at it.
     public var context: [UInt8]
 
+    /// A change of one node.
     @inlinable public init(id: UInt64 = 0, type: ConfChangeType, nodeID: MemberID, context: [UInt8] = []) {
         self.id = id
         self.type = type
@@ -49,10 +60,14 @@ public struct ConfChange: Sendable, Hashable {
 ///
 /// Without changes and with an automatic transition it leaves the joint configuration. See the Raft thesis, 4.3.
 public struct ConfChangeV2: Sendable, Hashable {
+    /// How it passes through a joint configuration.
     public var transition: ConfChangeTransition
+    /// In the order in which they are made.
     public var changes: [ConfChangeSingle]
+    /// What the application wants to know when the change is applied; raft does not look at it.
     public var context: [UInt8]
 
+    /// A change of any number of nodes; without arguments, the end of a joint configuration.
     @inlinable public init(
         transition: ConfChangeTransition = .auto, changes: [ConfChangeSingle] = [], context: [UInt8] = []
     ) {
@@ -61,6 +76,7 @@ public struct ConfChangeV2: Sendable, Hashable {
         self.context = context
     }
 
+    /// The same change in the second form.
     @inlinable public init(_ change: ConfChange) {
         self.init(changes: [ConfChangeSingle(change.type, change.nodeID)], context: change.context)
     }
@@ -72,6 +88,7 @@ public struct ConfChangeV2: Sendable, Hashable {
 
 /// Why the data of an entry is no configuration change.
 public enum ConfChangeDecodingError: Error, Hashable {
+    /// The bytes end within a field.
     case truncated(offset: Int)
     /// A tag with field number zero or an unknown wire type.
     case badTag(offset: Int)

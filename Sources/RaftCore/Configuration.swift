@@ -10,6 +10,7 @@ public enum ReadOnlyOption: UInt8, Sendable, Hashable {
 
 /// The settings of a node. `validate()` says which combinations are refused.
 public struct Config: Sendable {
+    /// Who this node is: neither zero nor one of the two highest numbers.
     public var id: MemberID
     /// Ticks without hearing from a leader before an election starts; each node draws from this to twice this.
     public var electionTicks: Int
@@ -33,7 +34,9 @@ public struct Config: Sendable {
     public var checkQuorum = false
     /// Whether a node asks for votes before it raises its term, so that a partitioned one disrupts nobody.
     public var preVote = false
+    /// How a leader makes sure of its place before it answers a read.
     public var readOnly: ReadOnlyOption = .safe
+    /// Whether a follower refuses proposals instead of sending them on to the leader.
     public var disableProposalForwarding = false
     /// Whether configuration changes are appended unchecked: for applications that validate them themselves.
     public var disableConfChangeValidation = false
@@ -50,6 +53,7 @@ public struct Config: Sendable {
         package var fault: SeededFault?
     #endif
 
+    /// Settings with their defaults.
     public init(id: MemberID, electionTicks: Int = 10, heartbeatTicks: Int = 1) {
         self.id = id
         self.electionTicks = electionTicks
@@ -70,12 +74,19 @@ public struct Config: Sendable {
 
 /// Why a node could not be made.
 public enum ConfigError: Error, Hashable {
+    /// The ID is zero.
     case noID
+    /// The ID is one of the two that stand for local storage.
     case localTargetID
+    /// Heartbeats need at least one tick.
     case heartbeatTicks
+    /// Elections must take longer than heartbeats.
     case electionTicks
+    /// At least one message must be allowed in flight.
     case maxInflightMessages
+    /// A message would not fit into what may be in flight.
     case maxInflightBytes
+    /// A lease is only kept by a leader that checks its quorum.
     case leaseWithoutCheckQuorum
     /// The stored commit index lies behind the end of the stored log: entries are missing.
     case commitOutOfRange(commit: LogIndex, lastIndex: LogIndex)

@@ -47,6 +47,7 @@ extension Role {
 }
 
 extension ProgressState {
+    /// The name in etcd's status and logs, such as `StateProbe`.
     public var name: String {
         switch self {
         case .probe: "StateProbe"
@@ -150,7 +151,7 @@ extension HardState: CustomStringConvertible {
 
 extension ConfState {
     /// In the form of transcripts.
-    public var text: String {
+    package var text: String {
         func list(_ ids: [MemberID]) -> String { "[\(ids.map { String($0.rawValue) }.joined(separator: " "))]" }
         return
             "Voters:\(list(voters)) VotersOutgoing:\(list(votersOutgoing)) Learners:\(list(learners)) LearnersNext:\(list(learnersNext)) AutoLeave:\(autoLeave)"
@@ -168,7 +169,7 @@ extension ConfState {
 
 extension Snapshot {
     /// In the form of transcripts: without the data.
-    public var text: String { "Index:\(metadata.index) Term:\(metadata.term) ConfState:\(metadata.confState.text)" }
+    package var text: String { "Index:\(metadata.index) Term:\(metadata.term) ConfState:\(metadata.confState.text)" }
 }
 
 extension ConfChangeSingle: CustomStringConvertible {
@@ -185,7 +186,7 @@ extension ConfChangeSingle: CustomStringConvertible {
 
 extension Entry {
     /// In the form of transcripts: term, index, type, and the data quoted or as changes.
-    public var text: String {
+    package var text: String {
         let formatted: String
         switch type {
         case .normal: formatted = quoted(data)
@@ -202,7 +203,7 @@ extension Entry {
 
 extension Message {
     /// In the form of transcripts. Lines after the first begin with `indent`.
-    public func text(indent: String = "") -> String {
+    package func text(indent: String = "") -> String {
         var text = "\(from.target)->\(to.target) \(type.name) Term:\(term) Log:\(logTerm)/\(index)"
         if reject { text += " Rejected (Hint: \(rejectHint))" }
         if commit > .zero { text += " Commit:\(commit)" }
@@ -241,7 +242,7 @@ func describe(proposed entry: Entry, _ change: ConfChangeV2) -> String {
 }
 
 /// Bytes in double quotes, escaped as Go does: printable characters as they are, the rest as escapes.
-public func quoted(_ bytes: [UInt8]) -> String {
+package func quoted(_ bytes: [UInt8]) -> String {
     func hex(_ value: UInt32, _ digits: Int) -> String {
         let text = String(value, radix: 16)
         return String(repeating: "0", count: digits - text.count) + text

@@ -40,6 +40,7 @@ public enum StepError: Error, Hashable {
     case localMessage(MessageType)
     /// A response from a node that is no member of the configuration.
     case peerNotFound(MemberID)
+    /// A forwarded proposal that was dropped here.
     case proposal(ProposalError)
     /// A leader says that more is committed than this log holds: the log has lost entries that it once acknowledged,
     /// or the peer is at fault. Nothing was committed.

@@ -10,6 +10,7 @@ public struct MemoryStorage: Storage {
     private var base: (index: LogIndex, term: Term) = (.zero, .zero)
     private var log = EntryQueue()
 
+    /// An empty storage, of a node that is new.
     public init() {}
 
     public var initialState: (hardState: HardState, confState: ConfState) { (hardState, latest.metadata.confState) }
@@ -30,6 +31,7 @@ public struct MemoryStorage: Storage {
         return log.prefix(of: (from - base.index - 1)..<(to - base.index - 1), maxSize: maxSize)
     }
 
+    /// Keeps the hard state of a `Ready`.
     public mutating func setHardState(_ state: HardState) { hardState = state }
 
     /// Puts entries at the end; those that are already there from the first new index on are replaced, and those that
@@ -55,7 +57,10 @@ public struct MemoryStorage: Storage {
     }
 
     /// Records a snapshot of the state at `index`, an entry that is in the log.
-    /// - Parameter confState: the membership at `index`; nil keeps the last one.
+    /// - Parameters:
+    ///   - index: the last entry that the state includes.
+    ///   - confState: the membership at `index`; nil keeps the last one.
+    ///   - data: the state.
     public mutating func createSnapshot(
         at index: LogIndex, confState: ConfState? = nil, data: [UInt8] = []
     ) throws(StorageError) -> Snapshot {

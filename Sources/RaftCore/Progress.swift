@@ -20,6 +20,7 @@ public struct Progress: Sendable {
     public internal(set) var match: LogIndex
     /// The next entry to send.
     public internal(set) var next: LogIndex
+    /// How the leader feeds the peer.
     public internal(set) var state: ProgressState = .probe
     /// The index of the snapshot that is under way; zero if none.
     public internal(set) var pendingSnapshot: LogIndex = .zero
@@ -27,6 +28,7 @@ public struct Progress: Sendable {
     public internal(set) var recentActive: Bool
     /// Whether appends wait for an answer or a heartbeat's answer.
     public internal(set) var flowPaused = false
+    /// Whether the peer does not vote.
     public internal(set) var isLearner: Bool
     /// The highest commit index sent to the peer.
     var sentCommit: LogIndex = .zero
@@ -42,8 +44,10 @@ public struct Progress: Sendable {
 
     /// The number of append messages in flight.
     public var inflightCount: Int { inflights.count }
+    /// Whether no more append messages may be in flight.
     public var inflightsFull: Bool { inflights.isFull }
 
+    /// Whether appends to the peer wait.
     public var isPaused: Bool {
         switch state {
         case .probe, .replicate: flowPaused
@@ -137,19 +141,24 @@ public struct ProgressMap: Sendable {
     public private(set) var ids: [MemberID] = []
     private var values: [Progress] = []
 
+    /// An empty map.
     public init() {}
 
+    /// How many members there are.
     public var count: Int { ids.count }
+    /// Whether there are none: on all but the leader.
     public var isEmpty: Bool { ids.isEmpty }
 
     /// The position of a member, for `subscript(at:)`. O(n); a cluster has a handful of members.
     func position(_ id: MemberID) -> Int? { ids.firstIndex(of: id) }
 
+    /// The progress of a member. O(n); a cluster has a handful of members.
     public subscript(id: MemberID) -> Progress? {
         guard let p = position(id) else { return nil }
         return values[p]
     }
 
+    /// Whether a node is a member. O(n).
     public func contains(_ id: MemberID) -> Bool { position(id) != nil }
 
     subscript(at position: Int) -> Progress {

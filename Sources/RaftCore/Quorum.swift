@@ -4,7 +4,9 @@ public import Base
 public enum VoteResult: Sendable, Hashable {
     /// Neither side can be sure yet.
     case pending
+    /// A quorum cannot be reached any more.
     case lost
+    /// A quorum has granted.
     case won
 }
 
@@ -13,13 +15,17 @@ public struct MajorityConfig: Sendable, Hashable {
     /// Ascending, without repetition.
     public private(set) var ids: [MemberID]
 
+    /// A set of these voters.
     public init(_ ids: some Sequence<MemberID> = []) {
         self.ids = []
         for id in ids { insert(id) }
     }
 
+    /// Whether it has no voters, and so agrees to everything.
     public var isEmpty: Bool { ids.isEmpty }
+    /// How many voters there are.
     public var count: Int { ids.count }
+    /// Whether a node is a voter. O(n).
     @inlinable public func contains(_ id: MemberID) -> Bool { ids.contains(id) }
 
     mutating func insert(_ id: MemberID) {
@@ -77,17 +83,21 @@ public struct MajorityConfig: Sendable, Hashable {
 /// Two sets of voters that both have to agree: the incoming one, and while a joint configuration lasts the
 /// outgoing one.
 public struct JointConfig: Sendable, Hashable {
+    /// The voters of the new configuration, or of the only one.
     public internal(set) var incoming: MajorityConfig
     /// Empty unless joint.
     public internal(set) var outgoing: MajorityConfig
 
+    /// Voters of these halves.
     public init(incoming: MajorityConfig = MajorityConfig(), outgoing: MajorityConfig = MajorityConfig()) {
         self.incoming = incoming
         self.outgoing = outgoing
     }
 
+    /// Whether two halves have to agree.
     public var isJoint: Bool { !outgoing.isEmpty }
 
+    /// Whether a node votes in either half. O(n).
     public func contains(_ id: MemberID) -> Bool { incoming.contains(id) || outgoing.contains(id) }
 
     /// The voters of both halves, ascending.
@@ -98,10 +108,12 @@ public struct JointConfig: Sendable, Hashable {
         return union.ids
     }
 
+    /// The highest index that both halves have acknowledged.
     public func committedIndex(_ acknowledged: (MemberID) -> LogIndex?) -> LogIndex {
         min(incoming.committedIndex(acknowledged), outgoing.committedIndex(acknowledged))
     }
 
+    /// Won only if both halves grant, lost as soon as one does not.
     public func voteResult(_ vote: (MemberID) -> Bool?) -> VoteResult {
         let (a, b) = (incoming.voteResult(vote), outgoing.voteResult(vote))
         if a == .lost || b == .lost { return .lost }

@@ -88,10 +88,12 @@ extension Raft {
 
 /// A first member of a new cluster.
 public struct Peer: Sendable, Hashable {
+    /// Who it is.
     public var id: MemberID
     /// What the application knows about it; it becomes the context of the change that adds it.
     public var context: [UInt8]
 
+    /// A member and what is known about it.
     @inlinable public init(id: MemberID, context: [UInt8] = []) {
         self.id = id
         self.context = context

@@ -2,18 +2,24 @@ public import Base
 
 /// The part a node plays. The raw values are etcd's.
 public enum Role: UInt8, Sendable, Hashable {
+    /// Follows a leader, or waits for one.
     case follower = 0
+    /// Asks for votes in its term.
     case candidate = 1
+    /// Leads its term.
     case leader = 2
+    /// Asks whether it would be elected, before it raises its term.
     case preCandidate = 3
 }
 
 /// A read that may be served once the state machine has applied `index`.
 public struct ReadState: Sendable, Hashable {
+    /// What must be applied before the read is served.
     public var index: LogIndex
     /// As it was given with the request.
     public var context: [UInt8]
 
+    /// An answer for the request with this context.
     @inlinable public init(index: LogIndex, context: [UInt8]) {
         self.index = index
         self.context = context

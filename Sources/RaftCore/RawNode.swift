@@ -29,6 +29,7 @@ public struct RawNode<S: Storage>: Sendable {
         previousHardState = raft.hardState
     }
 
+    /// Who this node is.
     public var id: MemberID { raft.id }
 
     /// The storage, for the application to write what a `Ready` tells it to, and to compact.
@@ -362,13 +363,19 @@ public struct RawNode<S: Storage>: Sendable {
 
     // MARK: Observation
 
+    /// Whether it leads the current term, as far as it knows.
     public var isLeader: Bool { raft.role == .leader }
     /// The leader of the current term, if known.
     public var leader: MemberID { raft.leader }
+    /// The latest term that it has seen.
     public var term: Term { raft.term }
+    /// How far its log is known to be committed.
     public var committed: LogIndex { raft.log.committed }
+    /// How far the application has said that it has applied the log.
     public var applied: LogIndex { raft.log.applied }
+    /// The end of its log, durable or not.
     public var lastIndex: LogIndex { raft.log.lastIndex }
+    /// The membership that is in force here.
     public var configuration: Configuration { raft.tracker.configuration }
     /// The append works that were handed out and not reported yet.
     public var outstandingAppends: Int { Int(appendSequence - appendsDone) }
@@ -380,6 +387,7 @@ public struct RawNode<S: Storage>: Sendable {
             transferee: raft.transferee)
     }
 
+    /// All of it: copies the membership and, on a leader, the progress of every member.
     public var status: Status {
         Status(
             basic: basicStatus, configuration: raft.tracker.configuration,

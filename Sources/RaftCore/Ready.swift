@@ -2,9 +2,12 @@ public import Base
 
 /// What a node is and whom it follows; not persisted.
 public struct SoftState: Sendable, Hashable {
+    /// The leader, none if unknown.
     public var leader: MemberID
+    /// The part that the node plays.
     public var role: Role
 
+    /// A state of these; that of a node without a leader without arguments.
     @inlinable public init(leader: MemberID = .none, role: Role = .follower) {
         self.leader = leader
         self.role = role
@@ -47,7 +50,7 @@ public struct Ready: Sendable {
     init() {}
 
     /// All messages as one list, the local storage work last and in the form of messages: what etcd's `Ready` holds.
-    public func allMessages(from id: MemberID) -> [Message] {
+    package func allMessages(from id: MemberID) -> [Message] {
         var all = messages
         if let append { all.append(append.message(from: id)) }
         if let apply { all.append(apply.message(from: id)) }
@@ -57,19 +60,29 @@ public struct Ready: Sendable {
 
 /// One write to the storage: hard state, snapshot or entries, and what may be said once it is durable.
 public struct AppendWork: Sendable {
+    /// To be kept; nil if unchanged.
     public let hardState: HardState?
+    /// To be appended behind what is stored, or in place of it from the first index on.
     public let entries: [Entry]
+    /// To replace the storage, before the entries.
     public let snapshot: Snapshot?
     /// Whether it has to reach the disk before `responses` leave and the receipt is given back.
     public let mustSync: Bool
     /// Goes back to the node once the work is done and `responses` are on their way.
     public let receipt: AppendReceipt
 
+    /// Whether it is but a new commit index. That needs no sync and nobody waits for it, so it may be written together
+    /// with later work, and counts as done when the work before it is.
+    public var isCommitOnly: Bool { entries.isEmpty && snapshot == nil && !mustSync && receipt.deferred.isEmpty }
+
+    /// Whether the receipt also reports entries of earlier works.
+    public var reportsEntries: Bool { receipt.last != nil }
+
     /// To be sent to peers once the work is done. Allocates only where they are mixed with the node's own.
     public var responses: [Message] { receipt.deferred.toOthers(than: receipt.id) }
 
     /// The work in the form of etcd's `MsgStorageAppend`, with all its responses.
-    public func message(from id: MemberID) -> Message {
+    package func message(from id: MemberID) -> Message {
         var message = Message(
             type: .storageAppend, to: .localAppendThread, from: id, entries: entries, snapshot: snapshot)
         if let hardState {
@@ -105,12 +118,13 @@ public struct AppendReceipt: Sendable {
 
 /// Committed entries to apply to the state machine.
 public struct ApplyWork: Sendable {
+    /// In the order of the log.
     public let entries: [Entry]
     /// Goes back to the node once they are applied.
     public let receipt: ApplyReceipt
 
     /// The work in the form of etcd's `MsgStorageApply`, with its response.
-    public func message(from id: MemberID) -> Message {
+    package func message(from id: MemberID) -> Message {
         let response = Message(type: .storageApplyResponse, to: id, from: .localApplyThread, entries: entries)
         return Message(
             type: .storageApply, to: .localApplyThread, from: id, entries: entries, responses: [response])
@@ -132,7 +146,7 @@ extension SoftState: CustomStringConvertible {
 
 extension Ready {
     /// In the form of transcripts.
-    public func text(from id: MemberID) -> String {
+    package func text(from id: MemberID) -> String {
         var lines: [String] = []
         if let softState { lines.append(softState.description) }
         if let hardState { lines.append("HardState \(hardState)") }

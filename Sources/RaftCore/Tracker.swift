@@ -2,6 +2,7 @@ internal import Base
 
 /// The membership that is in force on a node.
 public struct Configuration: Sendable, Hashable {
+    /// Who votes.
     public internal(set) var voters = JointConfig()
     /// Whether the joint configuration is left by itself once it is applied.
     public internal(set) var autoLeave = false
@@ -10,8 +11,10 @@ public struct Configuration: Sendable, Hashable {
     /// Voters of the outgoing half that become learners when the joint configuration is left.
     public internal(set) var learnersNext = MajorityConfig()
 
+    /// A configuration without members.
     public init() {}
 
+    /// In the form of snapshots.
     public var confState: ConfState {
         ConfState(
             voters: voters.incoming.ids, learners: learners.ids, votersOutgoing: voters.outgoing.ids,

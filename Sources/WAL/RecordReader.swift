@@ -31,6 +31,7 @@ package struct RecordReader {
     }
 
     private let segments: [SegmentFile]
+    private let endsLog: Bool
     package private(set) var buffer: [UInt8] = []
     /// The place of the buffer's first byte in the current segment.
     private var bufferOffset: Int64 = 0
@@ -44,8 +45,10 @@ package struct RecordReader {
     /// What a disk writes as a whole.
     private static let sector: Int64 = 512
 
-    package init(_ segments: [SegmentFile]) throws(WALError) {
+    /// - Parameter endsLog: whether the last of the segments is the log's last, which a crash may have torn.
+    package init(_ segments: [SegmentFile], endsLog: Bool = true) throws(WALError) {
         precondition(!segments.isEmpty)
+        self.endsLog = endsLog
         self.segments = segments
         size = try onDisk { () throws(DiskError) in try segments[0].file.size() }
     }
@@ -132,7 +135,7 @@ package struct RecordReader {
     /// Whether a crash in the middle of the write explains a bad record: in the last segment, when one of the sectors
     /// that it lies in has nothing but zeros of it.
     private func isTorn(_ total: Int64) -> Bool {
-        guard segment + 1 == segments.count else { return false }
+        guard isInTail else { return false }
         var at = offset + 8
         let end = offset + total
         while at < end {
@@ -169,12 +172,14 @@ package struct RecordReader {
         return word
     }
 
+    private var isInTail: Bool { endsLog && segment + 1 == segments.count }
+
     var fileName: String { segments[segment].name.description }
 
     private func unexpectedEnd(needed: Int64) -> WALError {
         .unexpectedEnd(
             file: fileName, offset: offset, needed: needed, available: size - offset,
-            isTail: segment + 1 == segments.count)
+            isTail: isInTail)
     }
 }
 

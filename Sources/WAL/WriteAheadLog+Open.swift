@@ -1,4 +1,4 @@
-internal import Base
+public import Base
 internal import EtcdProto
 public import Platform
 public import RaftCore
@@ -83,21 +83,46 @@ extension WriteAheadLog {
     /// committed. A snapshot file without such a record, or with one beyond the commit, was not finished before a
     /// crash.
     ///
-    /// Reads all segments, without locks or changes. A torn end passes: `open` will find it.
-    public static func validSnapshots(on disk: any Disk, directory: String) throws(WALError) -> [WALSnapshot] {
-        let all = try segmentNames(on: disk, directory)
-        // What lies in front of a gap cannot be reached any more: a removal of old segments that a crash cut short.
-        var first = all.count - 1
-        while first > 0, all[first - 1].sequence + 1 == all[first].sequence { first -= 1 }
-        var segments: [SegmentFile] = []
-        for name in all[first...] {
-            let path = join(directory, name.description)
-            let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
-            segments.append(SegmentFile(name: name, path: path, file: file))
-        }
+    /// Reads segments from the last one back, without locks or changes. A torn end passes: `open` will find it.
+    /// - Parameter index: once a snapshot at or before it is found, only the heads of the other segments are read, to
+    ///   see that they are the same member's; nil to read everything.
+    /// - Complexity: O(bytes of the segments that are read).
+    public static func validSnapshots(
+        on disk: any Disk, directory: String, reaching index: LogIndex? = nil
+    ) throws(WALError) -> [WALSnapshot] {
+        let names = try segmentNames(on: disk, directory)
         var snapshots: [WALSnapshot] = []
-        var commit = LogIndex.zero
-        var reader = try RecordReader(segments)
+        var commit: LogIndex?
+        var metadata: [UInt8]?
+        var isEnough = false
+        for position in names.indices.reversed() {
+            // What lies in front of a gap cannot be reached any more: a removal of old segments was cut short.
+            if position + 1 < names.count, names[position].sequence + 1 != names[position + 1].sequence { break }
+            let found = try scan(
+                names[position], isLast: position + 1 == names.count, headOnly: isEnough, on: disk, directory)
+            if let metadata, let other = found.metadata, metadata != other {
+                throw .metadataConflict(file: names[position].description, offset: 0)
+            }
+            metadata = metadata ?? found.metadata
+            snapshots = found.snapshots + snapshots
+            commit = commit ?? found.commit
+            if let index, let commit, snapshots.contains(where: { $0.index <= min(index, commit) }) { isEnough = true }
+        }
+        return snapshots.filter { $0.index <= commit ?? .zero }
+    }
+
+    /// The snapshots in one segment, the commit index of its last hard state, and whose it is; nil for what is not
+    /// there.
+    /// - Parameter headOnly: only up to the metadata.
+    private static func scan(
+        _ name: SegmentName, isLast: Bool, headOnly: Bool, on disk: any Disk, _ directory: String
+    ) throws(WALError) -> (snapshots: [WALSnapshot], commit: LogIndex?, metadata: [UInt8]?) {
+        let path = join(directory, name.description)
+        let file = try onDisk { () throws(DiskError) in try disk.open(path, .read) }
+        var snapshots: [WALSnapshot] = []
+        var commit: LogIndex?
+        var metadata: [UInt8]?
+        var reader = try RecordReader([SegmentFile(name: name, path: path, file: file)], endsLog: isLast)
         do throws(WALError) {
             while let record = try reader.next() {
                 switch RecordType(rawValue: record.type) {
@@ -110,13 +135,16 @@ extension WriteAheadLog {
                     commit = try reader.decode(record) { bytes, range throws(WireError) in
                         try HardState(decoding: bytes, in: range).commit
                     }
-                case .metadata, .entry, .crc, nil: break
+                case .metadata:
+                    metadata = Array(reader.buffer[record.data])
+                    if headOnly { return ([], nil, metadata) }
+                case .entry, .crc, nil: break
                 }
             }
         } catch {
             guard error.isRepairable else { throw error }
         }
-        return snapshots.filter { $0.index <= commit }
+        return (snapshots, commit, metadata)
     }
 
     /// The segments of a directory in their order; other names do not count.
@@ -184,7 +212,11 @@ private struct Reading {
         _ entry: Entry, _ record: RecordReader.Record, _ reader: RecordReader
     ) throws(WALError) {
         lastIndex = entry.index
-        guard entry.index > start.index else { return }
+        guard entry.index > start.index else {
+            // It lies in the snapshot; but what was behind it when it was written is void.
+            entries.removeAll()
+            return
+        }
         let position = entry.index.rawValue - start.index.rawValue - 1
         guard position <= UInt64(entries.count) else {
             throw .entryGap(

@@ -21,7 +21,7 @@ final class FakeMember: MemberHandle {
 
     let state = Mutex(State())
 
-    func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool {
+    func submit(_ requests: [ClientRequest], sink: any ResponseSink, isIdle: Bool) -> Bool {
         let (accepted, batch) = state.withLock { state -> (Bool, ResponseBatch) in
             var batch = ResponseBatch()
             if state.isFull { return (false, batch) }

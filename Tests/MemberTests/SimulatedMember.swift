@@ -44,6 +44,9 @@ final class SimulatedMember {
     private(set) var lines: [LogLine] = []
     /// What the opening had to say.
     let openingLines: [LogLine]
+    /// Appends that the log's thread has done, and those of them that were synced.
+    private(set) var appends = 0
+    private(set) var syncs = 0
 
     static func configuration() -> MemberConfiguration {
         var configuration = MemberConfiguration()
@@ -109,7 +112,13 @@ final class SimulatedMember {
         let batch = logWork
         logWork.removeAll()
         do throws(MemberError) {
-            try writer.perform(batch, completed: { events.append(.logged($0)) }, cut: { cuts += 1 })
+            try writer.perform(
+                batch,
+                completed: {
+                    appends += 1
+                    if $0.syncSeconds != nil { syncs += 1 }
+                    events.append(.logged($0))
+                }, cut: { cuts += 1 })
         } catch {
             events.append(.failed(error))
         }
@@ -156,10 +165,18 @@ final class SimulatedMember {
         writeLog()
         writeBackend()
         turn()
-        if let batch = core.lastCommit() { _ = try batch.write(to: backend.file) }
+        let last = core.lastWork()
+        if let work = last.log { logWork.append(work) }
+        writeLog()
+        if let batch = last.commit { _ = try batch.write(to: backend.file) }
         try writer.close()
         try backend.file.close()
     }
+
+    var waitingLogWork: Int { logWork.count }
+    var waitsForBackend: Bool { commit != nil }
+    var answered: Int { responses.count }
+    var isCompacting: Bool { core.isCompacting }
 
     func takeResponse(_ ticket: UInt64) -> Result<[UInt8], EtcdError>? {
         responses.removeValue(forKey: ticket)

@@ -122,6 +122,22 @@ import WAL
         #expect(later.log.lastIndex == LogIndex(5))
     }
 
+    @Test("What was overwritten in front of the snapshot does not come back behind it")
+    func overwrittenBeforeSnapshot() throws {
+        let disk = try makeDisk()
+        let log = try create(on: disk, segmentSize: 1 << 20)
+        try log.save(hardState: HardState(term: Term(1)), entries: (1...4).map { entry($0) }, sync: true)
+        // Another leader's entries: the fourth one of term 1 is void.
+        let state = HardState(term: Term(2), commit: LogIndex(3))
+        try log.save(hardState: state, entries: [2, 3].map { entry($0, term: 2) }, sync: true)
+        let snapshot = WALSnapshot(index: LogIndex(3), term: Term(2))
+        try log.saveSnapshot(snapshot)
+        try log.close()
+        let opened = try open(on: disk, at: snapshot)
+        #expect(opened.contents.entries == [])
+        #expect(opened.log.lastIndex == LogIndex(3))
+    }
+
     @Test("Segments are locked until a snapshot releases them; purging takes only what is free, oldest first")
     func releaseAndPurge() throws {
         let disk = try makeDisk()

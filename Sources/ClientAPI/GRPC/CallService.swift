@@ -142,7 +142,11 @@ extension CallService {
 
     /// All requests of one read at once; when the member does not take them, all of them fail.
     private func submit() {
-        if requests.isEmpty || member.submit(requests, sink: responseSink) { return }
+        if requests.isEmpty { return }
+        let sink = responseSink
+        // A call that is alone on this loop is better served by it than by a thread that has to be woken.
+        let isTaken = sink.attending { member.submit(requests, sink: sink, isIdle: tickets.count == 1) }
+        if isTaken { return takeAnswers() }
         for request in requests { answer(request.ticket, .tooManyRequests) }
     }
 
@@ -213,9 +217,11 @@ extension CallService {
 // MARK: Answers
 
 extension CallService {
+    /// Also after each call into the member, which may have taken a turn of it on this loop.
     private func takeAnswers() {
-        let now = NIODeadline.now()
         responseSink.drain(into: &batches)
+        if batches.isEmpty { return }
+        let now = NIODeadline.now()
         for batch in batches {
             for response in batch.responses { pass(response, batch.bytes, now) }
         }
@@ -307,7 +313,12 @@ extension CallService: MemberProbe {
         let request = ClientRequest(
             ticket: ticket, body: .probe(linearizable: linearizable),
             deadline: Instant(nanoseconds: (NIODeadline.now() + limits.probeTimeout).uptimeNanoseconds))
-        if !member.submit([request], sink: responseSink) { answer(ticket, .tooManyRequests) }
+        let sink = responseSink
+        if sink.attending({ member.submit([request], sink: sink, isIdle: false) }) {
+            takeAnswers()
+        } else {
+            answer(ticket, .tooManyRequests)
+        }
         return promise.futureResult
     }
 
@@ -317,13 +328,17 @@ extension CallService: MemberProbe {
         let timeout = eventLoop.scheduleTask(in: limits.probeTimeout) { promise.succeed(nil) }
         let bound = NIOLoopBound((promise: promise, timeout: timeout), eventLoop: eventLoop)
         let eventLoop = self.eventLoop
-        let asked = member.withStatistics { statistics in
-            eventLoop.execute {
-                bound.value.timeout.cancel()
-                bound.value.promise.succeed(statistics)
+        let asked = responseSink.attending {
+            member.withStatistics { statistics in
+                eventLoop.execute {
+                    bound.value.timeout.cancel()
+                    bound.value.promise.succeed(statistics)
+                }
             }
         }
-        if !asked {
+        if asked {
+            takeAnswers()
+        } else {
             timeout.cancel()
             promise.succeed(nil)
         }

@@ -171,7 +171,8 @@ final class ClientConnection: ChannelInboundHandler {
         self.context = context
         lastRead = context.eventLoop.now
         do throws(HTTP2Error) {
-            let session = try Session(role: .client(self))
+            let session = try Session(role: .client)
+            session.report(to: self)
             try session.submitSettings(
                 [
                     (Setting.enablePush, 0), (Setting.initialWindowSize, UInt32(configuration.streamWindow)),

@@ -1,0 +1,117 @@
+import Base
+import EtcdProto
+import Member
+import Platform
+import PlatformSim
+import SwiftProtobuf
+import Testing
+
+/// Counts, which say the same on every run: what a batch of requests may cost the disk and the loop.
+@Suite("Budgets of a member") struct BudgetTests {
+    private func started() throws -> SimulatedMember {
+        var configuration = SimulatedMember.configuration()
+        configuration.snapshotCount = 100_000
+        let member = try SimulatedMember(on: SimDisk(), clock: ManualClock(), configuration: configuration)
+        #expect(member.run { $0.isReady })
+        // The commit index of what was applied so far goes out with the backend's commits.
+        for _ in 0..<3 {
+            member.clock.advance(.milliseconds(100))
+            member.turn()
+            member.writeLog()
+            member.writeBackend()
+        }
+        member.turn()
+        member.writeLog()
+        return member
+    }
+
+    @Test("A batch of puts costs one append with one sync, and its commit index nothing")
+    func batch() throws {
+        let member = try started()
+        for round in 0..<3 {
+            let before = (appends: member.appends, syncs: member.syncs)
+            member.post(
+                try (0..<100).map { ClientRequest(ticket: UInt64($0), body: try KV.put("key-\(round)-\($0)", "value")) }
+            )
+            member.turn()
+            #expect(member.waitingLogWork == 1)
+            #expect(member.answered == 0)
+            member.writeLog()
+            member.turn()
+            #expect(member.answered == 100)
+            #expect(member.waitingLogWork == 0)
+            #expect(member.appends - before.appends == 1)
+            #expect(member.syncs - before.syncs == 1)
+            for ticket in 0..<100 { _ = member.takeResponse(UInt64(ticket)) }
+        }
+    }
+
+    @Test("Batches that come while the disk works share the next append")
+    func pipelined() throws {
+        let member = try started()
+        let before = member.syncs
+        for batch in 0..<8 {
+            member.post(
+                try (0..<10).map { ClientRequest(ticket: UInt64(batch * 10 + $0), body: try KV.put("\($0)", "v")) })
+            member.turn()
+        }
+        member.writeLog()
+        member.turn()
+        #expect(member.answered == 80)
+        #expect(member.syncs - before == 1)
+    }
+
+    @Test("The commit index that was held back is in the log before a restart would need it")
+    func commitIndex() throws {
+        let member = try started()
+        member.post([ClientRequest(ticket: 1, body: try KV.put("a", "1"))])
+        #expect(member.run { $0.answered == 1 })
+        let before = member.appends
+        member.clock.advance(.milliseconds(100))
+        member.turn()
+        #expect(member.waitingLogWork == 1)
+        member.writeLog()
+        #expect(member.appends - before == 1)
+        member.clock.advance(.milliseconds(100))
+        member.turn()
+        #expect(member.waitingLogWork == 0)
+    }
+
+    @Test("Linearizable reads of one turn are answered in that turn, without the log")
+    func reads() throws {
+        let member = try started()
+        member.post(try (0..<50).map { ClientRequest(ticket: UInt64($0), body: try KV.get("a")) })
+        member.turn()
+        #expect(member.answered == 50)
+        #expect(member.waitingLogWork == 0)
+    }
+
+    @Test("A physical compaction is answered after the commit that takes the history from the file")
+    func physicalCompaction() throws {
+        let member = try started()
+        for i in 0..<5 {
+            member.post([ClientRequest(ticket: UInt64(i), body: try KV.put("a", "\(i)"))])
+            #expect(member.run { $0.takeResponse(UInt64(i)) != nil })
+        }
+        var request = Etcdserverpb_CompactionRequest()
+        request.revision = 4
+        request.physical = true
+        member.post([ClientRequest(ticket: 9, body: .compaction(try request.serializedBytes()))])
+        var commits = 0
+        for _ in 0..<20 {
+            member.turn()
+            member.writeLog()
+            member.clock.advance(.milliseconds(10))
+            if member.waitsForBackend {
+                // The history is removed by now, or is about to be; the file still has it.
+                #expect(member.responses[9] == nil)
+                commits += 1
+                member.writeBackend()
+            }
+            if member.responses[9] != nil { break }
+        }
+        #expect(member.responses[9] != nil)
+        #expect(commits >= 1)
+        #expect(!member.isCompacting)
+    }
+}

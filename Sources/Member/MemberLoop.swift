@@ -145,8 +145,8 @@ public final class MemberLoop: PeerHost {
     }
 
     /// Takes what the network has from or about the other members.
-    /// - Parameter isIdle: the caller has nothing else to do. Where the disk is quick the call then also writes and syncs
-    ///   the log, which spares a follower waking a thread before it answers.
+    /// - Parameter isIdle: the caller has nothing else to do. Where the disk is quick the call then also writes and
+    ///   syncs the log, which spares a follower waking a thread before it answers.
     /// - Returns: false when the mailbox is full or the member has stopped.
     @discardableResult
     public func report(_ report: PeerReport, isIdle: Bool) -> Bool {

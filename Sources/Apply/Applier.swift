@@ -159,7 +159,9 @@ public final class Applier {
     /// quota, which only changes the answer.
     func checkSpace(_ cost: Int, _ applied: inout AppliedEntry) throws(StoreError) {
         if alarms.contains(.noSpace) { throw .rejected(.noSpace) }
-        if !QuotaCost.isAvailable(cost, size: backend.liveBytes, quota: limits.quotaBytes) { applied.exceedsQuota = true }
+        if !QuotaCost.isAvailable(cost, size: backend.liveBytes, quota: limits.quotaBytes) {
+            applied.exceedsQuota = true
+        }
     }
 
     /// Appends the header with the store's revision.

@@ -145,10 +145,15 @@ public final class MemberLoop: PeerHost {
     }
 
     /// Takes what the network has from or about the other members.
+    /// - Parameter isIdle: the caller has nothing else to do. Where the disk is quick the call then also writes and
+    ///   syncs the log, which spares a follower waking a thread before it answers.
     /// - Returns: false when the mailbox is full or the member has stopped.
     @discardableResult
-    public func report(_ report: PeerReport) -> Bool {
-        worker.post(.member(.peer(report)))
+    public func report(_ report: PeerReport, isIdle: Bool) -> Bool {
+        guard isIdle else { return worker.post(.member(.peer(report))) }
+        guard worker.post(.member(.peer(report)), as: .idle) else { return false }
+        log.help()
+        return true
     }
 
     /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both.

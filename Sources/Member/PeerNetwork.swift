@@ -96,10 +96,11 @@ public struct PeerVersions: Sendable, Equatable {
 
 /// A member as the network sees it.
 public protocol PeerHost: AnyObject, Sendable {
-    /// May be called on any thread; must not block.
+    /// May be called on any thread.
+    /// - Parameter isIdle: the caller has nothing else to do, and does not mind a quick write to the disk.
     /// - Returns: false when the member takes no more now: messages are then dropped.
     @discardableResult
-    func report(_ report: PeerReport) -> Bool
+    func report(_ report: PeerReport, isIdle: Bool) -> Bool
     /// Hands over requests, all or none, as `MemberLoop.submit` does.
     func submit(_ requests: [ClientRequest], sink: any ResponseSink) -> Bool
     @discardableResult

@@ -12,6 +12,8 @@ public enum PeerLimits {
     public static let messageBytes = 512 << 20
     /// Messages that one read hands to the member; more are handed over in several batches.
     public static let messagesPerBatch = 4096
+    /// As many messages in one turn of the event loop, and it has time to write the log itself.
+    static let idleBatch = 2
     /// The largest envelope of a snapshot: message and membership, without the database.
     public static let snapshotEnvelopeBytes = 64 << 20
     /// Bytes of a database read ahead of the socket, or taken from it ahead of the disk.

@@ -153,7 +153,7 @@ final class TransportCore {
 
     // MARK: Reports to the member
 
-    func tell(_ report: PeerReport) { host?.report(report) }
+    func tell(_ report: PeerReport) { host?.report(report, isIdle: false) }
 
     func unreachable(_ id: MemberID) { tell(.unreachable(id)) }
 
@@ -182,7 +182,9 @@ final class TransportCore {
         var batch: [Message] = []
         swap(&batch, &received)
         let count = batch.count
-        if host?.report(.messages(batch)) != true {
+        // Few messages in one turn of the loop: nothing else is going on.
+        let isIdle = count <= PeerLimits.idleBatch
+        if host?.report(.messages(batch), isIdle: isIdle) != true {
             figures.refusedMessages += UInt64(count)
             logger.warning("dropped received messages: the member is too busy", metadata: ["count": "\(count)"])
         }

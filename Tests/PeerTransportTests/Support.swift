@@ -24,7 +24,7 @@ final class FakeHost: PeerHost {
     /// Whether it takes messages.
     func take(_ takes: Bool) { self.takes.withLock { $0 = takes } }
 
-    func report(_ report: PeerReport) -> Bool {
+    func report(_ report: PeerReport, isIdle: Bool) -> Bool {
         guard takes.withLock({ $0 }) else { return false }
         reports.withLock { $0.append(report) }
         return true

@@ -85,6 +85,8 @@ var targets: [Target] = [
     .executableTarget(
         name: "martlet-bench", dependencies: ["EtcdProto", "HTTP2", nioCore, nioPosix, arguments],
         swiftSettings: strict),
+    .executableTarget(
+        name: "martletutl", dependencies: ["PlatformLinux", "Member", arguments], swiftSettings: strict),
     layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore"]),
     .executableTarget(
         name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",

@@ -56,5 +56,13 @@ struct Timings {
 }
 
 extension Timings {
+    /// Nanoseconds that this thread has had a processor: what others take of it does not count.
+    static func threadTime() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    mutating func append(_ duration: UInt64) { nanoseconds.append(duration) }
     mutating func append(_ other: Timings) { nanoseconds.append(contentsOf: other.nanoseconds) }
 }

@@ -95,11 +95,14 @@ func measureCompaction(_ scratch: Scratch) throws {
         store.advance()
         var slices = Timings()
         var rowSlices = Timings()
+        var processor = Timings()
         var freezes = Timings()
         while store.keyValues.isCompacting {
             let before = store.keyValues.counters.compactedRows
             var slice = Timings()
+            let start = Timings.threadTime()
             _ = try slice.measure { try store.keyValues.compactStep() }
+            processor.append(Timings.threadTime() - start)
             if store.keyValues.counters.compactedRows > before { rowSlices.append(slice) } else { slices.append(slice) }
             if store.keyValues.backend.needsCommit {
                 if let batch = freezes.measure({ store.keyValues.backend.freeze() }) {
@@ -110,6 +113,7 @@ func measureCompaction(_ scratch: Scratch) throws {
         }
         print("compaction, \(name): slices that remove no rows: \(slices.summary)")
         print("  slices that remove rows: \(rowSlices.summary)")
+        print("  all slices, time of the processor: \(processor.summary)")
         print("  its commits on the owner's thread: \(freezes.summary); puts: \(puts.summary)")
         try store.file.close()
     }

@@ -44,7 +44,11 @@ public final class Applier {
     ) throws(ApplyError) -> AppliedEntry {
         precondition(entry.type == .normal, "entry \(entry.index) is a configuration change")
         guard entry.index > backend.consistentIndex else { return .nothing }
+        backend.beginEffects(of: entry.index) { [store] in
+            [store.currentRevision, store.compactRevision, Int64(store.liveKeyCount)]
+        }
         let applied = entry.data.isEmpty ? .nothing : try execute(entry, header: header, into: &out)
+        backend.endEffects()
         backend.setConsistentIndex(entry.index, term: entry.term)
         return applied
     }
@@ -155,7 +159,7 @@ public final class Applier {
     /// quota, which only changes the answer.
     func checkSpace(_ cost: Int, _ applied: inout AppliedEntry) throws(StoreError) {
         if alarms.contains(.noSpace) { throw .rejected(.noSpace) }
-        if !QuotaCost.isAvailable(cost, size: backend.size, quota: limits.quotaBytes) { applied.exceedsQuota = true }
+        if !QuotaCost.isAvailable(cost, size: backend.liveBytes, quota: limits.quotaBytes) { applied.exceedsQuota = true }
     }
 
     /// Appends the header with the store's revision.

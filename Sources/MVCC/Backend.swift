@@ -43,8 +43,16 @@ public final class Backend {
     public private(set) var size: Int
     /// Bytes of the file that hold something, as of the last commit.
     public private(set) var sizeInUse: Int
+    /// Bytes that a quota counts: what the file holds, and what is on its way there. Space that is free in the file
+    /// does not count, as it is used again or given back.
+    public var liveBytes: Int { sizeInUse + frozen.byteCount + pending.byteCount }
     /// Commits so far.
     public private(set) var commits = 0
+    /// What the entries so far have done.
+    public internal(set) var effects: EffectsHash
+    /// Whether an entry is being applied, and where the rows that it writes begin in the pending ones.
+    var recordsEffects = false
+    var effectsStart = 0
 
     /// - Parameter version: of a file whose buckets exist (`BackendFile.open` creates them).
     public init(_ version: StoredVersion, limits: BackendLimits = BackendLimits()) throws(BackendError) {
@@ -57,6 +65,8 @@ public final class Backend {
         consistentTerm = Term(try version.unsigned(MetaKey.term, in: .meta) ?? 0)
         committedIndex = LogIndex(index)
         frozenIndex = LogIndex(index)
+        effects = EffectsHash(
+            after: LogIndex(index), stored: try version.get(MartletKey.effectsHash, in: .martlet))
     }
 
     // MARK: Buckets other than `key`
@@ -66,11 +76,13 @@ public final class Backend {
         precondition(bucket != .key, "rows of bucket key are appended by the store")
         precondition(!key.isEmpty, "an empty key in bucket \(bucket.name)")
         pending.set(.put(value), for: key, in: bucket)
+        recordEffect(key, value, in: bucket)
     }
 
     public func delete(_ key: [UInt8], in bucket: BackendBucket) {
         precondition(bucket != .key, "rows of bucket key are removed by the store")
         pending.set(.delete, for: key, in: bucket)
+        recordEffect(key, nil, in: bucket)
     }
 
     public func get(_ key: [UInt8], in bucket: BackendBucket) throws(BackendError) -> [UInt8]? {
@@ -129,6 +141,9 @@ public final class Backend {
                 var term: [UInt8] = []
                 term.append(bigEndian: consistentTerm.rawValue)
                 pending.set(.put(term), for: MetaKey.term, in: .meta)
+            }
+            if let window = effects.encoded(at: consistentIndex) {
+                pending.set(.put(window), for: MartletKey.effectsHash, in: .martlet)
             }
         }
         swap(&pending, &frozen)

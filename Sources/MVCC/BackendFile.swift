@@ -95,6 +95,21 @@ public final class BackendFile: Sendable {
     /// Who reads which version, oldest first, and what that holds up; for a log that names readers that stay long.
     public var readers: [ReaderReport] { database.readers }
 
+    /// A reader that keeps pages from being reused.
+    public struct LongReader: Sendable {
+        public var name: String
+        /// Versions committed since its own.
+        public var versionsBehind: UInt64
+        public var heldBytes: Int64
+    }
+
+    /// The readers that hold up at least so many bytes.
+    public func longReaders(holding bytes: Int64) -> [LongReader] {
+        database.readers.filter { $0.heldBytes >= bytes }.map {
+            LongReader(name: $0.name, versionsBehind: $0.versionsBehind, heldBytes: $0.heldBytes)
+        }
+    }
+
     /// Checks the whole file as `Database.check` does; empty when it is sound.
     /// - Complexity: O(bytes in use).
     public func check() throws(BackendError) -> [Problem] {

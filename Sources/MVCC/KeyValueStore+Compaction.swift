@@ -20,8 +20,8 @@ extension KeyValueStore {
     /// Whether there is anything for `compactStep` to do.
     public var isCompacting: Bool { compaction.running != nil }
 
-    /// What a slice does unless told otherwise: some 0.3 ms of work (docs/benchmarks.md, "Store").
-    public static let compactionSlice = 400
+    /// What a slice does unless told otherwise: some 0.2 ms of work (docs/benchmarks.md, "Store").
+    public static let compactionSlice = 250
 
     /// Does a slice of the removal that is due.
     /// - Parameter limit: how much to do. A key of the index counts 1, a row 1 and another 1 for each KiB, since the

@@ -24,7 +24,7 @@ public enum QuotaCost {
         }
     }
 
-    /// Whether a request of a cost fits into a file of `size` bytes; a quota of 0 or less is none.
+    /// Whether a request of a cost fits beside `size` live bytes; a quota of 0 or less is none.
     public static func isAvailable(_ cost: Int, size: Int, quota: Int64) -> Bool {
         quota <= 0 || Int64(size) + Int64(cost) < quota
     }

@@ -22,6 +22,8 @@ public struct ClientRequest: Sendable {
         case alarm([UInt8])
         /// A copy of the backend that holds all that has been applied so far; it comes with the answer.
         case snapshot
+        /// Nothing to do: the backend's file shortens itself. Answered at once.
+        case defragment
         /// `HashKVRequest`, encoded.
         case hashKV([UInt8])
         /// `StatusRequest` (no fields).
@@ -102,11 +104,11 @@ public struct ResponseBatch: Sendable {
 
 /// A copy of the backend, for whoever asked for it to read and close.
 public struct BackendSnapshot: Sendable {
-    public var copy: DatabaseCopy
+    public var copy: BackendCopy
     /// The version of the backend's schema, such as `3.7.0`; empty where it tells none.
     public var storageVersion: String
 
-    public init(copy: DatabaseCopy, storageVersion: String) {
+    public init(copy: BackendCopy, storageVersion: String) {
         self.copy = copy
         self.storageVersion = storageVersion
     }

@@ -57,6 +57,9 @@ public struct MemberConfiguration: Sendable {
     /// `--raise-cluster-version`: whether an existing cluster is taken to Martlet's own version, from where the older
     /// programs cannot take it back.
     public var raisesClusterVersion = false
+    /// Without `--manual-nospace-disarm`: whether the member takes its own NOSPACE alarm back when there is space
+    /// again.
+    public var clearsNoSpaceAlarm = true
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.
@@ -120,6 +123,12 @@ public enum MemberLimits {
     public static let uncommittedLogBytes: UInt64 = 256 << 20
     /// Bytes of committed entries that are applied in one go.
     public static let appliedBytesPerReady: UInt64 = 64 << 20
+    /// The NOSPACE alarm is taken back when live bytes have fallen to this part of the quota.
+    public static let clearedQuotaPercent: Int64 = 90
+    /// Bytes of the backend file that one reader may keep from being reused before the log names it.
+    public static let reportedReaderBytes: Int64 = 256 << 20
+    /// How often it is named.
+    public static let readerReportInterval: Duration = .seconds(30)
     /// Batches that may wait for the log's thread.
     public static let logWork = 65_536
 }

@@ -29,7 +29,7 @@ extension MemberCore {
             } else {
                 try applier.auth.checkAdministrator(identity)
             }
-        case .compaction, .hashKV, .snapshot, .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
+        case .compaction, .hashKV, .snapshot, .defragment, .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
             try applier.auth.checkAdministrator(identity)
         case .status, .memberList: try applier.auth.checkIdentity(identity)
         // The health of a member is nobody's secret.

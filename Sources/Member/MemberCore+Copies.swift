@@ -19,7 +19,7 @@ extension MemberCore {
                 address: address, index: applier.backend.consistentIndex, storageVersion: storageVersion))
     }
 
-    func hand(_ copy: Result<DatabaseCopy, BackendError>, to order: BackendCopyOrder) {
+    func hand(_ copy: Result<BackendCopy, BackendError>, to order: BackendCopyOrder) {
         switch copy {
         case .success(let copy):
             outbox.answer(

@@ -17,6 +17,14 @@ package struct PendingSnapshot {
 package struct BackendCompletion: Sendable {
     package var result: CommitResult
     package var seconds: Double
+    /// Readers that keep much of the file from being reused.
+    package var slowReaders: [SlowReader] = []
+
+    package struct SlowReader: Sendable {
+        package var name: String
+        package var versionsBehind: UInt64
+        package var heldBytes: Int64
+    }
 
     package init(result: CommitResult, seconds: Double) {
         self.result = result
@@ -27,12 +35,13 @@ package struct BackendCompletion: Sendable {
 // What a member does unasked: commits to the backend file, snapshots, compaction, publication.
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
-    static let compactionPause: Duration = .milliseconds(4)
+    static let compactionPause: Duration = .microseconds(2500)
     /// How often the storage version is compared with the cluster's.
     static let versionCheckInterval: Duration = .seconds(4)
 
     func keepHouse(_ effects: inout MemberEffects) {
         compactHistory()
+        clearNoSpaceAlarm()
         if now >= nextVersionCheck {
             nextVersionCheck = now + Self.versionCheckInterval
             followClusterVersion()
@@ -66,8 +75,22 @@ extension MemberCore {
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
+        report(completion.slowReaders)
         for answer in compactions.takeCommitted(applier.backend.commits) {
             outbox.answer(answer.address, with: answer.message[...])
+        }
+    }
+
+    private func report(_ readers: [BackendCompletion.SlowReader]) {
+        guard !readers.isEmpty, now >= nextReaderReport else { return }
+        nextReaderReport = now + MemberLimits.readerReportInterval
+        for reader in readers {
+            log(
+                .warn, "a long read keeps pages of the backend from being reused",
+                [
+                    "reader": reader.name, "versions-behind": "\(reader.versionsBehind)",
+                    "held-bytes": "\(reader.heldBytes)",
+                ])
         }
     }
 
@@ -106,7 +129,7 @@ extension MemberCore {
                 .info, "cluster version is updated",
                 ["cluster-version": applier.cluster.version.map { "\($0)" } ?? "unknown"])
             followClusterVersion()
-        case .alarm: isRaisingAlarm = false
+        case .alarm: isChangingAlarm = false
         }
     }
 

@@ -38,6 +38,8 @@ extension MemberCore {
             case .compaction(let bytes): try propose(.compaction, bytes, request, address, deadline)
             case .alarm(let bytes): try propose(.alarm, bytes, request, address, deadline)
             case .snapshot: orderCopy(for: address)
+            // The file gives space back by itself; there is nothing to wait for.
+            case .defragment: outbox.answer(address, with: [])
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
@@ -101,6 +103,7 @@ extension MemberCore {
         case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
+        case .defragment: preconditionFailure("answered when it comes")
         case .snapshot: preconditionFailure("a copy is not answered from the state")
         }
     }
@@ -163,7 +166,7 @@ extension MemberCore {
     /// Refuses what would take the backend over its quota, and raises the alarm that makes every member refuse it.
     private func checkSpace(for kind: ProposalKind, _ message: [UInt8]) throws(EtcdError) {
         guard let quota = configuration.quotaBytes, let bound = kind.costBound(message) else { return }
-        let size = Int64(applier.backend.size)
+        let size = Int64(applier.backend.liveBytes)
         // Most of the time there is room for the worst case, and the cost need not be worked out.
         if size + bound < quota { return }
         let cost: Int64
@@ -174,9 +177,35 @@ extension MemberCore {
     }
 
     func raiseNoSpaceAlarm() {
-        guard !isRaisingAlarm, !applier.alarms.contains(.noSpace, of: localID) else { return }
-        isRaisingAlarm = true
-        let request = OwnMessage.noSpaceAlarm(of: localID)
+        guard !isChangingAlarm, !applier.alarms.contains(.noSpace, of: localID) else { return }
+        log(.warn, "raising the NOSPACE alarm", quotaFields)
+        proposeNoSpaceAlarm(raised: true)
+    }
+
+    /// Takes this member's alarm back once there is clearly room again, so that nobody has to do it by hand.
+    func clearNoSpaceAlarm() {
+        guard configuration.clearsNoSpaceAlarm, !isChangingAlarm, leader != .none,
+            applier.alarms.contains(.noSpace, of: localID)
+        else { return }
+        if let quota = configuration.quotaBytes,
+            Int64(applier.backend.liveBytes) > quota / 100 * MemberLimits.clearedQuotaPercent
+        {
+            return
+        }
+        log(.info, "clearing the NOSPACE alarm: there is space again", quotaFields)
+        proposeNoSpaceAlarm(raised: false)
+    }
+
+    private var quotaFields: KeyValuePairs<String, String> {
+        [
+            "live-bytes": "\(applier.backend.liveBytes)",
+            "quota-bytes": configuration.quotaBytes.map { "\($0)" } ?? "none",
+        ]
+    }
+
+    private func proposeNoSpaceAlarm(raised: Bool) {
+        isChangingAlarm = true
+        let request = OwnMessage.noSpaceAlarm(of: localID, raised: raised)
         let id = ids.next()
         // Nobody's name is needed for it: only clients' alarms are checked, before they are proposed.
         queueProposal(ProposalKind.alarm.entry(request, requestID: id), id)

@@ -110,14 +110,14 @@ extension MemberCore {
         return true
     }
 
-    func databaseCopied(_ copy: DatabaseCopy) {
+    func databaseCopied(_ copy: BackendCopy) {
         guard let (messages, snapshot) = sendingSnapshots.copied() else {
             preconditionFailure("nobody asked for a copy of the database")
         }
         send(messages, with: snapshot, copy)
     }
 
-    private func send(_ messages: [Message], with snapshot: Snapshot, _ database: DatabaseCopy) {
+    private func send(_ messages: [Message], with snapshot: Snapshot, _ database: BackendCopy) {
         for var message in messages {
             message.snapshot = snapshot
             // A term may have passed since raft asked; the receiver would ignore an old one.

@@ -86,6 +86,7 @@ extension MemberCore {
         figures.appliedIndex = node.applied
         figures.proposalsPending = pending.count
         figures.readIndexesSlow = reads.slowRounds
+        figures.effects = backend.effects.finished
         figures.revision = store.currentRevision
         figures.compactRevision = store.compactRevision
         figures.keys = store.keyCount

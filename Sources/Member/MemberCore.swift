@@ -43,6 +43,7 @@ package final class MemberCore {
     var nextCommit: Instant
     var nextVersionCheck: Instant
     var nextCompactionSlice: Instant
+    var nextReaderReport: Instant
     /// Answers to physical compactions, held back until the history is gone from the backend file.
     var compactions = WaitingCompactions()
 
@@ -85,7 +86,7 @@ package final class MemberCore {
     var isSettingVersion = false
     var hasLeft = false
     var isRemoved = false
-    var isRaisingAlarm = false
+    var isChangingAlarm = false
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
     {
@@ -110,6 +111,7 @@ package final class MemberCore {
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
         nextCompactionSlice = now
+        nextReaderReport = now
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
         figures.name = configuration.name
@@ -223,7 +225,7 @@ package final class MemberCore {
                 outbox.refuse(address, .timeout)
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
-            case .own(.alarm): isRaisingAlarm = false
+            case .own(.alarm): isChangingAlarm = false
             }
         }
         dropAbandonedProposals()

@@ -104,13 +104,14 @@ final class MemberDriver {
                         let start = clock.now()
                         let result = try changes.write(to: file.file)
                         let seconds = (clock.now() - start).inSeconds
-                        inbox.post(
-                            .member(.committed(BackendCompletion(result: result, seconds: seconds))), at: .thread)
+                        var completion = BackendCompletion(result: result, seconds: seconds)
+                        completion.slowReaders = slowReaders(of: file.file)
+                        inbox.post(.member(.committed(completion)), at: .thread)
                     case .copy:
                         let copy = try file.file.beginCopy(named: "snapshot for a peer")
                         inbox.post(.member(.copied(copy)), at: .thread)
                     case .copyForClient(let order):
-                        let copy: Result<DatabaseCopy, BackendError> = Result { () throws(BackendError) in
+                        let copy: Result<BackendCopy, BackendError> = Result { () throws(BackendError) in
                             try file.file.beginCopy(named: "snapshot for a client")
                         }
                         inbox.post(.member(.copiedForClient(order, copy)), at: .thread)
@@ -125,6 +126,12 @@ final class MemberDriver {
                 }
             }
             return nil
+        }
+    }
+
+    private static func slowReaders(of file: BackendFile) -> [BackendCompletion.SlowReader] {
+        file.longReaders(holding: MemberLimits.reportedReaderBytes).map {
+            .init(name: $0.name, versionsBehind: $0.versionsBehind, heldBytes: $0.heldBytes)
         }
     }
 

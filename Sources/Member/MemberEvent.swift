@@ -14,9 +14,9 @@ package enum MemberEvent: Sendable {
     /// The network has something from or about the other members.
     case peer(PeerReport)
     /// The backend's thread has begun to copy its file.
-    case copied(DatabaseCopy)
+    case copied(BackendCopy)
     /// Likewise, for a client.
-    case copiedForClient(BackendCopyOrder, Result<DatabaseCopy, BackendError>)
+    case copiedForClient(BackendCopyOrder, Result<BackendCopy, BackendError>)
     /// The backend's thread has opened the database of a leader's snapshot.
     case installed(InstalledSnapshot)
     /// The process wants to end: leadership is handed over first.

@@ -1,4 +1,5 @@
 public import Base
+public import MVCC
 
 /// What a member can tell about itself at one moment: the source of `/metrics`, `/version`, `/health` and of `Status`.
 ///
@@ -19,6 +20,8 @@ public struct MemberStatistics: Sendable {
 
     // MARK: Consensus
 
+    /// Hashes over the effects of the last windows of the log, which every member must have alike.
+    public var effects: [EffectsHash.Window] = []
     public var term = Term.zero
     /// `.none` while no leader is known.
     public var leader = MemberID.none

@@ -251,6 +251,10 @@ package struct MemberOpener {
                 .corruption,
                 "failed to open database: \(error); restore the file from a backup, or start from a snapshot")
         }
+        if let notice = file.notice {
+            lines.append(
+                LogLine(.warn, "the backend file was damaged and could be used all the same", ["reason": notice]))
+        }
         lines.append(
             LogLine(
                 .info, "opened backend db", ["path": configuration.backendPath, "took": "\(clock.now() - start)"]))

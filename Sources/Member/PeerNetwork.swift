@@ -53,9 +53,9 @@ public struct ForwardedPromotion: Sendable, Equatable {
 /// A raft snapshot on its way to a peer: the message, and the backend file in exactly the state that it names.
 public struct OutgoingSnapshot: Sendable {
     public var message: Message
-    public var database: DatabaseCopy
+    public var database: BackendCopy
 
-    public init(message: Message, database: DatabaseCopy) {
+    public init(message: Message, database: BackendCopy) {
         self.message = message
         self.database = database
     }

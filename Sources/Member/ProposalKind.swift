@@ -81,10 +81,10 @@ package enum OwnMessage {
         return action == 0
     }
 
-    /// `AlarmRequest`: raise NOSPACE for a member.
-    package static func noSpaceAlarm(of member: MemberID) -> [UInt8] {
+    /// `AlarmRequest`: raise NOSPACE for a member, or take it back.
+    package static func noSpaceAlarm(of member: MemberID, raised: Bool) -> [UInt8] {
         var out: [UInt8] = []
-        Wire.appendVarintField(1, 1, to: &out)
+        Wire.appendVarintField(1, raised ? 1 : 2, to: &out)
         Wire.appendVarintField(2, member.rawValue, to: &out)
         Wire.appendVarintField(3, 1, to: &out)
         return out

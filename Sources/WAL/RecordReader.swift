@@ -174,7 +174,7 @@ package struct RecordReader {
 
     private var isInTail: Bool { endsLog && segment + 1 == segments.count }
 
-    var fileName: String { segments[segment].name.description }
+    package var fileName: String { segments[segment].name.description }
 
     private func unexpectedEnd(needed: Int64) -> WALError {
         .unexpectedEnd(

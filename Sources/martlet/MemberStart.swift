@@ -136,6 +136,7 @@ extension ServerConfiguration {
             member.unsafeNoSync = unsafeNoFsync
             member.forcesNewCluster = forceNewCluster
             member.raisesClusterVersion = raiseClusterVersion
+            member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
             return member
         }
     }

@@ -30,7 +30,7 @@ import Testing
 
     /// Runs a stream against a connection that is always ready, or that stops taking after some messages.
     private func run(
-        _ copy: DatabaseCopy, version: String = "3.7.0", takes: Int = .max
+        _ copy: BackendCopy, version: String = "3.7.0", takes: Int = .max
     ) async throws -> (events: [FakeConnection.Event], outcome: GRPCCode?) {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         return try await loop.flatSubmit {

@@ -175,7 +175,10 @@ import Testing
         else { return }
         let isClosed = test.archive == "crash"
         let options = ServerProcess.Options(dataDirectory: fixture.path)
-        let server = try await ServerProcess.start(martlet, options)
+        // The alarm of the directory is to be seen, so it must not be taken back.
+        var own = options
+        own.arguments = ["--manual-nospace-disarm"]
+        let server = try await ServerProcess.start(martlet, own)
         let client = try await connect(server)
         var added = 0
         if isClosed {

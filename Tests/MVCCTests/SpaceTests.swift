@@ -78,8 +78,8 @@ import Testing
             _ = try real.store.compactStep()
             slices += 1
         }
-        // 60 rows of 101 units each, 400 units to a slice, which ends with the row that reaches them.
-        #expect(slices >= 60 * 101 / (400 + 101))
+        // 60 rows of 101 units each; a slice ends with the row that reaches its limit.
+        #expect(slices >= 60 * 101 / (KeyValueStore.compactionSlice + 101))
         #expect(real.store.counters.compactedRows == 57)
     }
 }

@@ -47,6 +47,7 @@ import Testing
         configuration.dataDirectory = directory
         configuration.name = member?.name ?? "r1"
         configuration.clientURLs = member?.clientURLs ?? ["http://127.0.0.1:27998"]
+        configuration.clearsNoSpaceAlarm = false
         return configuration
     }
 

@@ -42,6 +42,7 @@ enum LayerRules {
             "Yams", "Foundation", "Synchronization",
         ]),
         "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),
+        "martletutl": ["PlatformLinux", "Member", "ArgumentParser", "Foundation"],
         "martlet-transcripts": ["TestSupport", "Foundation"],
     ]
 

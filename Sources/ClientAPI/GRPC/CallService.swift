@@ -190,6 +190,9 @@ extension CallService {
             case .snapshot:
                 try PlainFields.skim(bytes, at: message.indices)
                 return .snapshot
+            case .defragment:
+                try PlainFields.skim(bytes, at: message.indices)
+                return .defragment
             case .status:
                 try PlainFields.skim(bytes, at: message.indices)
                 return .status

@@ -9,6 +9,7 @@ package enum Method: Int, CaseIterable, Sendable {
     case hashKV
     case alarm
     case snapshot
+    case defragment
     case memberList
     case memberAdd
     case memberRemove
@@ -20,7 +21,7 @@ package enum Method: Int, CaseIterable, Sendable {
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm, .snapshot, .moveLeader: "etcdserverpb.Maintenance"
+        case .status, .hashKV, .alarm, .snapshot, .defragment, .moveLeader: "etcdserverpb.Maintenance"
         case .memberList, .memberAdd, .memberRemove, .memberUpdate, .memberPromote: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
@@ -37,6 +38,7 @@ package enum Method: Int, CaseIterable, Sendable {
         case .hashKV: "HashKV"
         case .alarm: "Alarm"
         case .snapshot: "Snapshot"
+        case .defragment: "Defragment"
         case .memberList: "MemberList"
         case .memberAdd: "MemberAdd"
         case .memberRemove: "MemberRemove"

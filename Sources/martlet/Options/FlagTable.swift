@@ -291,7 +291,10 @@ package enum FlagTable {
         flags: [
             .bool(
                 "raise-cluster-version", "false", \.raiseClusterVersion,
-                "Take existing data to this version; older servers cannot open it afterwards.")
+                "Take existing data to this version; older servers cannot open it afterwards."),
+            .bool(
+                "manual-nospace-disarm", "false", \.manualNoSpaceDisarm,
+                "Leave the NOSPACE alarm to an operator even when there is space again, as etcd does."),
         ])
 
     private static let unsafety = FlagSection(

@@ -55,6 +55,7 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var unsafeNoFsync = false
     package var forceNewCluster = false
     package var raiseClusterVersion = false
+    package var manualNoSpaceDisarm = false
 
     /// The names of what was set by flag, variable or file, the rest being defaults.
     package var explicit: Set<String> = []

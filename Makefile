@@ -31,6 +31,10 @@ build: deps ## Release binaries in .build/release
 run: build ## Start a member on 127.0.0.1:2379 with its data in ./default.etcd
 	.build/release/martlet --data-dir $(DATA)
 
+.PHONY: cluster
+cluster: build ## Start three members on 127.0.0.1, data in ./cluster.etcd; MEMBERS=5 for more
+	@Examples/Cluster/run
+
 .PHONY: test
 test: deps peers ## All tests, end-to-end tests against real etcd included
 	$(SWIFT) build --build-tests

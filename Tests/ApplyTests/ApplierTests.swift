@@ -218,6 +218,34 @@ import Testing
 
     // MARK: Leases
 
+    /// Up to 3.5 a checkpoint stays in memory; all members' files must say the same.
+    @Test(arguments: [("3.5.0", Int64(0)), ("3.6.0", 40)]) func leaseCheckpoints(
+        clusterVersion: String, stored: Int64
+    ) throws {
+        let test = try TestApplier()
+        try test.apply { $0.clusterVersionSet = .with { $0.ver = clusterVersion } }
+        try test.apply {
+            $0.leaseGrant = .with {
+                $0.id = 9
+                $0.ttl = 100
+            }
+        }
+        try test.apply {
+            $0.leaseCheckpoint = .with {
+                $0.checkpoints = [
+                    .with {
+                        $0.id = 9
+                        $0.remainingTtl = 40
+                    }
+                ]
+            }
+        }
+        #expect(test.applier.store.lease(LeaseID(9))?.remaining == 40)
+        try test.commit()
+        try test.reopen()
+        #expect(test.applier.store.lease(LeaseID(9))?.remaining == stored)
+    }
+
     @Test func leases() throws {
         let test = try TestApplier()
         let granted: Etcdserverpb_LeaseGrantResponse = try test.response(

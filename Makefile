@@ -25,6 +25,7 @@ peers: ## Fetch the released etcd programs that end-to-end tests compare with
 .PHONY: build
 build: deps ## Release binaries in .build/release
 	$(SWIFT) build -c release --product martlet
+	$(SWIFT) build -c release --product martletutl
 	$(SWIFT) build -c release --product martlet-bench
 
 .PHONY: run

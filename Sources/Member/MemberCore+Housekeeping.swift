@@ -18,13 +18,7 @@ package struct BackendCompletion: Sendable {
     package var result: CommitResult
     package var seconds: Double
     /// Readers that keep much of the file from being reused.
-    package var slowReaders: [SlowReader] = []
-
-    package struct SlowReader: Sendable {
-        package var name: String
-        package var versionsBehind: UInt64
-        package var heldBytes: Int64
-    }
+    package var longReaders: [BackendFile.LongReader] = []
 
     package init(result: CommitResult, seconds: Double) {
         self.result = result
@@ -75,13 +69,13 @@ extension MemberCore {
     func backendCommitted(_ completion: BackendCompletion) {
         figures.backendCommit.observe(completion.seconds)
         applier.backend.committed(completion.result)
-        report(completion.slowReaders)
+        report(completion.longReaders)
         for answer in compactions.takeCommitted(applier.backend.commits) {
             outbox.answer(answer.address, with: answer.message[...])
         }
     }
 
-    private func report(_ readers: [BackendCompletion.SlowReader]) {
+    private func report(_ readers: [BackendFile.LongReader]) {
         guard !readers.isEmpty, now >= nextReaderReport else { return }
         nextReaderReport = now + MemberLimits.readerReportInterval
         for reader in readers {

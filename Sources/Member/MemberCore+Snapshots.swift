@@ -60,7 +60,7 @@ struct SnapshotSending {
 
 /// The state that came with a leader's snapshot, opened and read on the backend's thread.
 package struct InstalledSnapshot: @unchecked Sendable {
-    // SAFETY: made on the backend's thread, which keeps no reference, and used on the member's from then on.
+    // SAFETY: made on the backend's thread, which keeps no reference, and used in the member's turns from then on.
     let applier: Applier
     let index: LogIndex
 

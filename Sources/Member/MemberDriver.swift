@@ -105,7 +105,7 @@ final class MemberDriver {
                         let result = try changes.write(to: file.file)
                         let seconds = (clock.now() - start).inSeconds
                         var completion = BackendCompletion(result: result, seconds: seconds)
-                        completion.slowReaders = slowReaders(of: file.file)
+                        completion.longReaders = file.file.longReaders(holding: MemberLimits.reportedReaderBytes)
                         inbox.post(.member(.committed(completion)), at: .thread)
                     case .copy:
                         let copy = try file.file.beginCopy(named: "snapshot for a peer")
@@ -126,12 +126,6 @@ final class MemberDriver {
                 }
             }
             return nil
-        }
-    }
-
-    private static func slowReaders(of file: BackendFile) -> [BackendCompletion.SlowReader] {
-        file.longReaders(holding: MemberLimits.reportedReaderBytes).map {
-            .init(name: $0.name, versionsBehind: $0.versionsBehind, heldBytes: $0.heldBytes)
         }
     }
 

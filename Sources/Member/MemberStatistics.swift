@@ -3,7 +3,7 @@ public import MVCC
 
 /// What a member can tell about itself at one moment: the source of `/metrics`, `/version`, `/health` and of `Status`.
 ///
-/// A plain copy, taken on the member's thread. Counters run from the start of the process.
+/// A plain copy, taken in the member's turn. Counters run from the start of the process.
 public struct MemberStatistics: Sendable {
     // MARK: Identity and membership
 

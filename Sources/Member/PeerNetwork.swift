@@ -6,7 +6,7 @@ public import RaftCore
 
 /// The way to the other members. `PeerTransport` implements it over HTTP; the simulator passes values along.
 public protocol PeerNetwork: AnyObject, Sendable {
-    /// Takes what one turn of the member has for its peers. Called on the member's thread, at most once a turn; must
+    /// Takes what one turn of the member has for its peers. Called in the member's turn, at most once; must
     /// not block. Whatever cannot be delivered is reported, never retried: raft does that.
     func carry(_ work: consuming PeerWork)
 }

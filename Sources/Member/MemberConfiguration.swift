@@ -129,6 +129,8 @@ public enum MemberLimits {
     public static let reportedReaderBytes: Int64 = 256 << 20
     /// How often it is named.
     public static let readerReportInterval: Duration = .seconds(30)
+    /// Hashes of the store that may be waited for.
+    public static let awaitedHashes = 64
     /// Batches that may wait for the log's thread.
     public static let logWork = 65_536
 }

@@ -35,6 +35,7 @@ extension MemberCore {
 
     func keepHouse(_ effects: inout MemberEffects) {
         compactHistory()
+        workOnHashes()
         clearNoSpaceAlarm()
         if now >= nextVersionCheck {
             nextVersionCheck = now + Self.versionCheckInterval

@@ -43,7 +43,8 @@ extension MemberCore {
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
-            case .memberList(false), .probe(false), .hashKV, .status: answer(request.body, to: address)
+            case .hashKV(let bytes): try orderHash(bytes, for: address, until: deadline)
+            case .memberList(false), .probe(false), .status: answer(request.body, to: address)
             }
         } catch {
             outbox.refuse(address, error)
@@ -93,10 +94,6 @@ extension MemberCore {
             run(address) { [applier, header] out throws(StoreError) in
                 try applier.store.readOnlyTxn(bytes, header: header, into: &out)
             }
-        case .hashKV(let bytes):
-            run(address) { [applier, header] out throws(StoreError) in
-                try applier.store.hashKV(bytes, header: header, into: &out)
-            }
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
         case .probe: outbox.answer(address, with: [])
@@ -104,7 +101,7 @@ extension MemberCore {
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         case .defragment: preconditionFailure("answered when it comes")
-        case .snapshot: preconditionFailure("a copy is not answered from the state")
+        case .snapshot, .hashKV: preconditionFailure("worked out over more than one turn")
         }
     }
 

@@ -156,6 +156,7 @@ extension MemberCore {
         isInstallationRequested = false
         let former = applier.cluster
         applier = installed.applier
+        restartHashes()
         confState = snapshot.metadata.confState
         snapshotIndex = snapshot.metadata.index
         snapshotUnderWay = snapshotUnderWay?.stage == .saving ? snapshotUnderWay : nil

@@ -69,7 +69,7 @@ extension MemberCore {
         applier.alarms.all.map { .init(member: $0.member, kind: .init(rawValue: Int32($0.kind.rawValue))) }
     }
 
-    func statistics() -> MemberStatistics {
+    package func statistics() -> MemberStatistics {
         var figures = figures
         let store = applier.store
         let backend = applier.backend

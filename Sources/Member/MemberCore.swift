@@ -43,12 +43,15 @@ package final class MemberCore {
     var nextCommit: Instant
     var nextVersionCheck: Instant
     var nextCompactionSlice: Instant
+    var nextHashSlice: Instant
     var nextReaderReport: Instant
     /// Answers to physical compactions, held back until the history is gone from the backend file.
     var compactions = WaitingCompactions()
 
     /// Copies of the backend that clients wait for.
     var copies: [BackendCopyOrder] = []
+    /// Hashes of the store that are waited for; the first is under way.
+    var hashes: [AwaitedHash] = []
     /// What is known of the other members.
     var peers: PeerRecords
     /// What this turn has for them.
@@ -111,6 +114,7 @@ package final class MemberCore {
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
         nextCompactionSlice = now
+        nextHashSlice = now
         nextReaderReport = now
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
@@ -152,6 +156,7 @@ package final class MemberCore {
         effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
+        if !hashes.isEmpty { effects.wakeAt = min(effects.wakeAt, nextHashSlice) }
         checkInvariants()
         return effects
     }
@@ -201,6 +206,7 @@ package final class MemberCore {
     private func refuseEverything() {
         for order in copies { outbox.refuse(order.address, .stopped) }
         copies.removeAll()
+        refuseHashes()
         for waiter in pending.removeAll() {
             switch waiter {
             case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
@@ -230,6 +236,7 @@ package final class MemberCore {
         }
         dropAbandonedProposals()
         expirePromotions()
+        expireHashes()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1
             outbox.refuse(read.address, .timeout)

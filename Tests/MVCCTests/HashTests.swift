@@ -84,4 +84,51 @@ import Testing
         #expect(try real.store.hashKV(0) == KeyValueHash(hash: 1_084_519_789, compactRevision: -1, revision: 0))
         #expect(refusal { try real.compact(0) } == .compacted)
     }
+
+    /// - Parameter limit: how much a slice does.
+    @Test(arguments: [1, 3, 1000]) func slicesGiveTheWholeHash(limit: Int) throws {
+        let real = try TestStore()
+        for i in 0..<60 {
+            try real.put("key/\(i % 7)", "\(i)")
+            if i % 11 == 3 { try real.delete("key/\(i % 5)") }
+            if i % 13 == 0 { try real.commit() }
+            if i == 30 { try real.compact(20) }
+        }
+        // The compaction goes on between the slices, and so do writes.
+        #expect(real.store.isCompacting)
+        for revision in real.store.compactRevision...real.store.currentRevision {
+            let expected = try real.store.hashKV(revision)
+            var run = try real.store.beginHash(revision)
+            var slices = 1
+            var hash = try real.store.hashStep(&run, limit: limit)
+            while hash == nil {
+                try real.put("later", "\(slices)")
+                if slices % 4 == 0 { try real.commit() }
+                if real.store.isCompacting { _ = try real.store.compactStep(limit: 1) }
+                hash = try real.store.hashStep(&run, limit: limit)
+                slices += 1
+            }
+            #expect(hash == expected)
+            #expect(limit > 1 || revision <= 20 || slices > 5)
+        }
+    }
+
+    @Test func aHashBeginsAgainBehindACompaction() throws {
+        let real = try TestStore()
+        for i in 0..<20 { try real.put("key/\(i % 3)", "\(i)") }
+        func begun(_ revision: Int64) throws -> HashRun {
+            var run = try real.store.beginHash(revision)
+            for _ in 0..<3 { #expect(try real.store.hashStep(&run, limit: 2) == nil) }
+            return run
+        }
+        var run = try begun(20)
+        var gone = try begun(8)
+        try real.compact(10)
+        try real.finishCompaction()
+        var hash: KeyValueHash?
+        while hash == nil { hash = try real.store.hashStep(&run, limit: 2) }
+        #expect(try hash == real.store.hashKV(20))
+        #expect(hash?.compactRevision == 10)
+        #expect(refusal { _ = try real.store.hashStep(&gone) } == .compacted)
+    }
 }

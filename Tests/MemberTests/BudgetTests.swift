@@ -1,5 +1,6 @@
 import Base
 import EtcdProto
+import MVCC
 import Member
 import Platform
 import PlatformSim
@@ -113,5 +114,62 @@ import Testing
         #expect(member.responses[9] != nil)
         #expect(commits >= 1)
         #expect(!member.isCompacting)
+    }
+
+    @Test("A hash of many rows is worked out over several turns, between which puts are answered")
+    func hashInSlices() throws {
+        let member = try started()
+        let rows = KeyValueStore.hashSlice * 3
+        member.post(try (0..<rows).map { ClientRequest(ticket: UInt64($0), body: try KV.put("k\($0)", "v")) })
+        #expect(member.run { $0.answered == rows })
+        for i in 0..<rows { _ = member.takeResponse(UInt64(i)) }
+        let hashed = Etcdserverpb_HashKVRequest.with { $0.revision = Int64(rows) }
+        let hash = try ClientRequest.Body.hashKV(hashed.serializedBytes())
+        member.post([ClientRequest(ticket: 1, body: hash), ClientRequest(ticket: 2, body: hash)])
+        var turns = 0
+        while member.responses[1] == nil {
+            member.post([ClientRequest(ticket: 100, body: try KV.put("between", "\(turns)"))])
+            member.turn()
+            member.writeLog()
+            member.turn()
+            #expect(member.takeResponse(100) != nil)
+            member.clock.advance(.milliseconds(1))
+            turns += 1
+            try #require(turns < 100)
+        }
+        #expect(turns > 2)
+        #expect(member.run { $0.responses[2] != nil })
+        let answers = try [1, 2].map {
+            try Etcdserverpb_HashKVResponse(serializedBytes: #require(member.takeResponse($0)).get())
+        }
+        #expect(answers[0].hash == answers[1].hash)
+        #expect(answers[0].hashRevision == Int64(rows))
+        #expect(member.core.statistics().hashKV.count == 2)
+    }
+
+    private func error(_ result: Result<[UInt8], EtcdError>?) -> EtcdError? {
+        if case .failure(let error)? = result { return error }
+        return nil
+    }
+
+    @Test("Hashes beyond the limit are refused, and those that take too long are given up")
+    func hashLimits() throws {
+        let member = try started()
+        let rows = KeyValueStore.hashSlice * 2
+        member.post(try (0..<rows).map { ClientRequest(ticket: UInt64($0), body: try KV.put("k\($0)", "v")) })
+        #expect(member.run { $0.answered == rows })
+        for i in 0..<rows { _ = member.takeResponse(UInt64(i)) }
+        let limit = UInt64(MemberLimits.awaitedHashes)
+        let deadline = member.clock.now() + .milliseconds(1)
+        member.post(
+            (0...limit).map {
+                ClientRequest(ticket: $0, body: .hashKV([]), deadline: $0 == 1 ? deadline : nil)
+            })
+        member.turn()
+        #expect(error(member.takeResponse(limit)) == .tooManyRequests)
+        #expect(member.answered == 0)
+        member.clock.advance(.milliseconds(200))
+        #expect(member.run { $0.answered == Int(limit) })
+        #expect(error(member.takeResponse(1)) == .timeout)
     }
 }

@@ -118,6 +118,7 @@ extension MemberCore {
         case .remove(let id):
             guard id != localID else { return removedFromCluster() }
             peers.forget(id)
+            settleDivergence(with: id)
             outgoing.changes.append(.remove(id))
         }
     }

@@ -165,6 +165,7 @@ extension MemberCore {
             applier.backend.setConsistentIndex(snapshot.metadata.index, term: snapshot.metadata.term)
         }
         membershipReplaced(former)
+        settleAllDivergences()
         send(node.snapshotInstalled(snapshot.metadata.index))
         log(
             .info, "applied snapshot",

@@ -23,6 +23,7 @@ extension MemberCore {
         response.downgradeInfo = Etcdserverpb_DowngradeInfo()
         if node.leader == .none { response.errors.append(EtcdError.noLeader.message) }
         for alarm in alarms { response.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.kind.name)") }
+        response.errors += divergenceErrors
         answer(response, to: address)
     }
 
@@ -87,6 +88,7 @@ extension MemberCore {
         figures.proposalsPending = pending.count
         figures.readIndexesSlow = reads.slowRounds
         figures.effects = backend.effects.finished
+        figures.divergences = divergences
         figures.revision = store.currentRevision
         figures.compactRevision = store.compactRevision
         figures.keys = store.keyCount

@@ -90,6 +90,7 @@ package final class MemberCore {
     var hasLeft = false
     var isRemoved = false
     var isChangingAlarm = false
+    var divergenceRecords = DivergenceRecords()
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
     {

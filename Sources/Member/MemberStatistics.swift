@@ -22,6 +22,10 @@ public struct MemberStatistics: Sendable {
 
     /// Hashes over the effects of the last windows of the log, which every member must have alike.
     public var effects: [EffectsHash.Window] = []
+    /// Members that have come apart from this one, ordered by ID.
+    public var divergences: [Divergence] = []
+    /// How many were found since the start.
+    public var divergencesFound: UInt64 = 0
     public var term = Term.zero
     /// `.none` while no leader is known.
     public var leader = MemberID.none

@@ -1,6 +1,7 @@
 import Base
 import ClientAPI
 import EtcdProto
+import MVCC
 import Member
 import NIOCore
 import NIOEmbedded
@@ -218,6 +219,13 @@ import Testing
         member.walFsync.observe(0.003)
         member.walFsync.observe(100)
         member.alarms = [.init(member: MemberID(5), kind: .noSpace)]
+        let window = EffectsHash.Window(index: LogIndex(3000), hash: 1)
+        member.effects = [window]
+        member.divergencesFound = 2
+        member.divergences = [
+            Divergence(
+                member: MemberID(5), local: window, remote: EffectsHash.Window(index: LogIndex(3000), hash: 2))
+        ]
         member.members = [.init(id: MemberID(0xABC), name: "n", peerURLs: [], clientURLs: [], isLearner: false)]
         var puts = Histogram(from: 0.0001, doubling: 20)
         puts.observe(0.0002)
@@ -277,6 +285,8 @@ import Testing
         #"grpc_server_handled_total{grpc_code="OK",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"} 0"#,
         "etcd_network_client_grpc_received_bytes_total 10",
         #"promhttp_metric_handler_requests_total{code="200"} 0"#,
+        "martlet_effects_index 3000", "martlet_divergences_found_total 2",
+        #"martlet_diverged_index{remote="5"} 3000"#,
     ])
     func contains(_ line: String) {
         #expect(page().split(separator: "\n").contains { $0 == line })

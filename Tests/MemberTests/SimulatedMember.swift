@@ -104,6 +104,7 @@ final class SimulatedMember {
             }
         }
         lines.append(contentsOf: effects.lines)
+        if let taken = effects.statistics.last { statistics = taken.value }
     }
 
     /// The log's thread does what waits for it.

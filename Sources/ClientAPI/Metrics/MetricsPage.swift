@@ -28,6 +28,7 @@ package struct MetricsPage: Sendable {
         addServer(to: &out)
         addConsensus(to: &out)
         addStore(to: &out)
+        addIntegrity(to: &out)
         addCompaction(to: &out)
         addDisk(to: &out)
         addHealth(to: &out)

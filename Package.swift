@@ -43,7 +43,8 @@ var targets: [Target] = [
     layer("Base"),
     layer("Platform", ["Base"]),
     .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
-    layer("PlatformLinux", ["Base", "Platform", "CCrypt"]),
+    .systemLibrary(name: "CResolv"),
+    layer("PlatformLinux", ["Base", "Platform", "CCrypt", "CResolv"]),
     layer("PlatformSim", ["Base", "Platform", "PlatformLinux"]),
     layer("EtcdProto", ["Base", protobuf], settings: generated),
     layer("RaftCore", ["Base"]),
@@ -77,8 +78,8 @@ var targets: [Target] = [
     .executableTarget(
         name: "martlet",
         dependencies: [
-            "Base", "Platform", "PlatformLinux", "Membership", "Member", "PeerTransport", "ClientAPI", nioCore,
-            nioPosix, nioSSL, certificates, logging, yams,
+            "Base", "Platform", "PlatformLinux", "EtcdProto", "Membership", "Member", "PeerTransport", "HTTP2",
+            "ClientAPI", protobuf, nioCore, nioPosix, nioSSL, certificates, logging, yams,
         ],
         swiftSettings: strict),
     .executableTarget(
@@ -144,7 +145,7 @@ var targets: [Target] = [
             nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
-    tests("MartletTests", ["martlet", logging]),
+    tests("MartletTests", ["PlatformLinux", "martlet", logging]),
     tests("Conformance", ["Base", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, logging]),
     tests("Tidy", []),
 ]

@@ -18,6 +18,9 @@ public struct MemberConfiguration: Sendable {
     public var initialCluster = [FoundingMember(name: "default", peerURL: "http://localhost:2380")]
     /// `--initial-cluster-token`.
     public var initialClusterToken = "etcd-cluster"
+    /// URLs with the addresses that their host names stand for, so that both ways to write one can be compared. URLs
+    /// that are not here are compared as they are.
+    public var resolvedURLs: [String: String] = [:]
     /// `--initial-cluster-state existing`: the cluster that a new member joins, as its members describe it.
     public var joining: JoinedCluster?
     /// `--strict-reconfig-check`.

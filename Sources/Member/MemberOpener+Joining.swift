@@ -6,22 +6,22 @@ internal import RaftCore
 extension MemberOpener {
     /// The cluster to join, without members: the log or a snapshot brings them.
     func joinedCluster(_ joining: JoinedCluster) throws(MemberError) -> RaftCluster {
-        let configured = try foundingMembers()
+        try configuration.validateInitialCluster(joins: true)
+        let configured = configuration.foundingMembers()
         guard configured.count == joining.members.count else {
             throw MemberError(
                 .configuration, "error validating peerURLs \(describe(joining)): member count is unequal")
         }
-        for member in joining.members {
-            let urls = member.peerURLs.sorted()
-            guard configured.contains(where: { $0.peerURLs.sorted() == urls }) else {
-                throw MemberError(
-                    .configuration,
-                    "error validating peerURLs \(describe(joining)): unmatched member while checking PeerURLs "
-                        + "(\(list(urls)))")
-            }
+        for member in joining.members
+        where !configured.contains(where: { configuration.isSame($0.peerURLs, member.peerURLs) }) {
+            throw MemberError(
+                .configuration,
+                "error validating peerURLs \(describe(joining)): unmatched member while checking PeerURLs "
+                    + "(\(list(member.peerURLs.sorted())))")
         }
-        let own = configuration.peerURLs.sorted()
-        guard let local = joining.members.first(where: { $0.peerURLs.sorted() == own }) else {
+        // Which one this is, the name says: what it advertises only counts once it publishes that.
+        let own = try configuration.localURLs()
+        guard let local = joining.members.first(where: { configuration.isSame($0.peerURLs, own) }) else {
             throw MemberError(
                 .configuration, "couldn't find local peer URLs \(list(own)) in the cluster \(describe(joining))")
         }

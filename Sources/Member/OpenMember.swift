@@ -158,34 +158,12 @@ package struct MemberOpener {
     /// The cluster that `--initial-cluster` describes, its members not yet added: that is done through the log.
     func foundingCluster() throws(MemberError) -> RaftCluster {
         if let joining = configuration.joining { return try joinedCluster(joining) }
-        let members = try foundingMembers()
+        try configuration.validateInitialCluster(joins: false)
+        let members = configuration.foundingMembers()
         guard let local = members.first(where: { $0.name == configuration.name }) else {
-            throw MemberError(
-                .configuration,
-                "couldn't find local name \"\(configuration.name)\" in the initial cluster configuration")
-        }
-        guard local.peerURLs.sorted() == configuration.peerURLs.sorted() else {
-            throw MemberError(
-                .configuration,
-                "--initial-cluster has \(list(local.peerURLs)) but missing from --initial-advertise-peer-urls="
-                    + list(configuration.peerURLs))
+            preconditionFailure("validated, and \(configuration.name) is not in the initial cluster")
         }
         return RaftCluster(id: ClusterID(foundedBy: members.map(\.id)), localID: local.id)
-    }
-
-    func foundingMembers() throws(MemberError) -> [ClusterMember] {
-        var urls: [(name: String, urls: [String])] = []
-        for pair in configuration.initialCluster {
-            if let i = urls.firstIndex(where: { $0.name == pair.name }) {
-                urls[i].urls.append(pair.peerURL)
-            } else {
-                urls.append((pair.name, [pair.peerURL]))
-            }
-        }
-        return urls.map {
-            let id = MemberID(peerURLs: $0.urls, token: configuration.initialClusterToken)
-            return ClusterMember(id: id, peerURLs: $0.urls, name: $0.name)
-        }
     }
 
     func list(_ urls: [String]) -> String { urls.joined(separator: ",") }
@@ -193,7 +171,7 @@ package struct MemberOpener {
     /// A raft node whose log begins with the additions of the founding members.
     func bootstrap(_ cluster: RaftCluster) throws(MemberError) -> RawNode<MemoryStorage> {
         if configuration.joining != nil { return try blankNode(cluster) }
-        let peers = try foundingMembers().sorted { $0.id < $1.id }.map {
+        let peers = configuration.foundingMembers().sorted { $0.id < $1.id }.map {
             Peer(id: $0.id, context: Array($0.json.text.utf8))
         }
         do {

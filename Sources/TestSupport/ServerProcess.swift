@@ -15,6 +15,8 @@ public final class ServerProcess: Sendable {
         public var name = "m1"
         /// The members that found the cluster, or are in it when this one joins; nil for this one alone.
         public var initialCluster: String?
+        /// The members that found the cluster are found as `arguments` say; `initialCluster` is not used.
+        public var discovers = false
         /// It joins a cluster that runs.
         public var joins = false
 
@@ -68,9 +70,9 @@ public final class ServerProcess: Sendable {
         return program.arguments + [
             "--name", options.name, "--data-dir", options.dataDirectory, "--listen-client-urls", client,
             "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", options.initialCluster ?? "\(options.name)=\(peer)", "--initial-cluster-state",
-            options.joins ? "existing" : "new",
-        ] + options.arguments
+            "--initial-cluster-state", options.joins ? "existing" : "new",
+        ] + (options.discovers ? [] : ["--initial-cluster", options.initialCluster ?? "\(options.name)=\(peer)"])
+            + options.arguments
     }
 
     /// Starts the server and returns when it serves clients.

@@ -1,7 +1,6 @@
 internal import ClientAPI
 internal import Logging
 internal import Member
-internal import Membership
 internal import NIOCore
 internal import NIOPosix
 internal import PeerTransport
@@ -30,8 +29,16 @@ enum MemberStart {
         var settings = try configuration.member
         let disk = LinuxDisk()
         let clock = LinuxClock()
-        if try !disk.exists(settings.effectiveWALDirectory) {
-            try await ClusterEntry(configuration, settings, eventLoop: eventLoop).prepare(&settings)
+        if try settings.hasLog(on: disk) {
+            if configuration.discovery.isUsed {
+                logger.warning(
+                    "discovery is ignored since cluster already initialized; valid logs are found",
+                    metadata: ["wal-dir": "\(settings.effectiveWALDirectory)"])
+            }
+        } else {
+            let entry = ClusterEntry(
+                configuration, eventLoop: eventLoop, blockingThreads: diskThreads, logger: logger)
+            try await entry.prepare(&settings)
         }
         let transport = RaftTransport(
             RaftTransport.Settings(
@@ -67,41 +74,6 @@ struct ClusterMemberProcess {
     func stop() async {
         member.stop()
         await transport.stop()
-    }
-}
-
-/// How a member without a log enters its cluster: it founds it with the others, or joins one that runs.
-private struct ClusterEntry {
-    let configuration: ServerConfiguration
-    let otherURLs: [String]
-    let eventLoop: any EventLoop
-
-    init(_ configuration: ServerConfiguration, _ settings: MemberConfiguration, eventLoop: any EventLoop) {
-        self.configuration = configuration
-        self.eventLoop = eventLoop
-        otherURLs = settings.initialCluster.filter { $0.name != settings.name }.map(\.peerURL)
-    }
-
-    func prepare(_ settings: inout MemberConfiguration) async throws {
-        let isJoining = configuration.initialClusterState == "existing"
-        let directory = ClusterDirectory(
-            eventLoop: eventLoop, timeout: isJoining ? .seconds(10) : .seconds(1))
-        if isJoining {
-            guard let cluster = await directory.cluster(at: otherURLs) else {
-                throw ValueError(
-                    "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
-                        + "the given URLs")
-            }
-            try await directory.checkCompatibility(
-                with: cluster, version: PeerVersion(Version.api) ?? PeerVersion(major: 3, minor: 7),
-                except: settings.peerURLs)
-            settings.joining = cluster
-        } else if let cluster = await directory.cluster(at: otherURLs) {
-            let own = settings.peerURLs.sorted()
-            for member in cluster.members where member.peerURLs.sorted() == own && !member.clientURLs.isEmpty {
-                throw ValueError("member \(member.id) has already been bootstrapped")
-            }
-        }
     }
 }
 

@@ -28,14 +28,17 @@ final class ClusterUnderTest {
     init(_ directory: String) { self.directory = directory }
 
     /// Runs `body` with a cluster that the programs have founded together, and ends all members whatever happens.
+    /// - Parameter prepare: changes the members' options before they start.
     static func with(
-        _ programs: [ServerProgram], arguments: [String] = [], _ body: (ClusterUnderTest) async throws -> Void
+        _ programs: [ServerProgram], arguments: [String] = [],
+        prepare: (inout [ServerProcess.Options]) async throws -> Void = { _ in },
+        _ body: (ClusterUnderTest) async throws -> Void
     ) async throws {
         let directory = try PackageFiles.temporaryDirectory("cluster")
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let cluster = ClusterUnderTest(directory)
         do {
-            try await cluster.found(programs, arguments)
+            try await cluster.found(programs, arguments, prepare)
             try await body(cluster)
         } catch {
             for member in cluster.members {
@@ -54,10 +57,16 @@ final class ClusterUnderTest {
         return options
     }
 
-    private func found(_ programs: [ServerProgram], _ arguments: [String]) async throws {
+    private func found(
+        _ programs: [ServerProgram], _ arguments: [String],
+        _ prepare: (inout [ServerProcess.Options]) async throws -> Void
+    ) async throws {
         members = programs.map { Member(program: $0, options: makeOptions(arguments)) }
         let list = memberList
         for i in members.indices { members[i].options.initialCluster = list }
+        var options = members.map(\.options)
+        try await prepare(&options)
+        for i in members.indices { members[i].options = options[i] }
         // All at once: none is ready before a quorum has started.
         try await withThrowingTaskGroup(of: (Int, ServerProcess).self) { group in
             for (i, member) in members.enumerated() {

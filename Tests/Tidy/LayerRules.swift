@@ -10,7 +10,7 @@ enum LayerRules {
     static let allowed: [String: Set<String>] = [
         "Base": ["Synchronization"],
         "Platform": ["Base", "Synchronization"],
-        "PlatformLinux": ["Base", "Platform", "CCrypt", "Glibc", "Synchronization"],
+        "PlatformLinux": ["Base", "Platform", "CCrypt", "CResolv", "Glibc", "Synchronization"],
         // The memory behind a simulated mapping is reserved as a real one is.
         "PlatformSim": ["Base", "Platform", "PlatformLinux", "Synchronization"],
         "EtcdProto": ["Base", "SwiftProtobuf"],
@@ -37,9 +37,8 @@ enum LayerRules {
             "Synchronization",
         ]),
         "martlet": sockets.union([
-            "Base", "Platform", "PlatformLinux", "Member", "Membership", "PeerTransport", "HTTP2", "ClientAPI",
-            "Logging",
-            "Yams", "Foundation", "Synchronization",
+            "Base", "Platform", "PlatformLinux", "EtcdProto", "Member", "Membership", "PeerTransport", "HTTP2",
+            "ClientAPI", "SwiftProtobuf", "Logging", "Yams", "Foundation", "Synchronization",
         ]),
         "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),
         "martletutl": ["PlatformLinux", "Member", "ArgumentParser", "Foundation"],
@@ -54,7 +53,7 @@ enum LayerRules {
 
     static func findings(_ file: SourceText) -> [Finding] {
         guard file.path.hasPrefix("Sources/"), file.target != "TestSupport", file.target != "CNGHTTP2",
-            file.target != "CZlib", file.target != "CCrypt"
+            file.target != "CZlib", file.target != "CCrypt", file.target != "CResolv"
         else {
             return []
         }

@@ -147,8 +147,9 @@ package enum FlagTable {
                 .text, "discovery-password", "", fileKey: "discovery-config.client.auth.password",
                 "Discovery: password."),
             .notYet(.text, "discovery-fallback", "exit", fileKey: "", "Discovery: what to do when it fails."),
-            .notYet(.text, "discovery-srv", "", "DNS domain whose SRV records name the founding members."),
-            .notYet(.text, "discovery-srv-name", "", "Suffix of the SRV records' service name."),
+            .text(
+                "discovery-srv", "", \.discovery.domain, "DNS domain whose SRV records name the founding members."),
+            .text("discovery-srv-name", "", \.discovery.serviceSuffix, "Suffix of the SRV records' service name."),
             .notYet(.text, "auto-compaction-retention", "0", "How much history automatic compaction keeps; 0 is off."),
             .notYet(.text, "auto-compaction-mode", "periodic", "Retention as a time (periodic) or in revisions."),
             .notYet(.text, "v2-deprecation", "write-only", "State of the removal of the v2 store; has no effect."),

@@ -1,8 +1,10 @@
 /// The founding members as `--initial-cluster` lists them: `name=URL` pairs, where a name may repeat.
 package enum InitialCluster {
-    package struct Pair: Sendable, Equatable {
+    package struct Pair: Sendable, Equatable, CustomStringConvertible {
         package var name: String
         package var url: ServerURL
+
+        package var description: String { "\(name)=\(url)" }
     }
 
     /// - Throws: what is wrong with the list.

@@ -38,6 +38,7 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var initialCluster = ""
     package var initialClusterState = "new"
     package var initialClusterToken = "etcd-cluster"
+    package var discovery = DiscoveryConfiguration()
     package var advertiseClientURLs: [ServerURL] = []
     package var strictReconfigCheck = true
     package var preVote = true
@@ -64,9 +65,11 @@ package struct ServerConfiguration: Sendable, Equatable {
 
     package var resolvedDataDirectory: String { dataDirectory.isEmpty ? "\(name).etcd" : dataDirectory }
 
-    /// The founding members; when none are named, this one alone under its advertised peer URLs.
+    /// The founding members; when none are named, this one alone under its advertised peer URLs. Empty when they are to
+    /// be discovered.
     package var resolvedInitialCluster: String {
-        if !initialCluster.isEmpty && explicit.contains("initial-cluster") { return initialCluster }
+        if explicit.contains("initial-cluster") { return initialCluster }
+        if discovery.isUsed { return "" }
         // A member that keeps the default name keeps the default cluster too, as with etcd.
         guard name != "default" else { return "default=http://localhost:2380" }
         return initialAdvertisePeerURLs.map { "\(name)=\($0)" }.joined(separator: ",")

@@ -12,6 +12,7 @@ extension ServerConfiguration {
         try validateAdvertised(initialAdvertisePeerURLs, "--initial-advertise-peer-urls")
         try validateAdvertised(advertiseClientURLs, "--advertise-client-urls")
         _ = try InitialCluster.parse(resolvedInitialCluster)
+        try validateDiscovery()
         try validateTicks()
         if explicit.contains("listen-client-urls") && !explicit.contains("advertise-client-urls") && !fromFile {
             throw ValueError("--advertise-client-urls is required when --listen-client-urls is set explicitly")

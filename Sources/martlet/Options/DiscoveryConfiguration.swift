@@ -1,0 +1,45 @@
+/// The flags that begin with `--discovery-`: how the founding members find each other when `--initial-cluster` does not
+/// name them.
+package struct DiscoveryConfiguration: Sendable, Equatable {
+    /// The domain whose SRV records name the members, and the suffix of the service's name.
+    package var domain = ""
+    package var serviceSuffix = ""
+
+    /// The token under which they register with a discovery service.
+    package var token = ""
+    package var endpoints: [String] = []
+    package var dialTimeout = Duration.seconds(2)
+    package var requestTimeout = Duration.seconds(5)
+    package var keepaliveTime = Duration.seconds(2)
+    package var keepaliveTimeout = Duration.seconds(6)
+    package var insecureTransport = true
+    package var insecureSkipVerify = false
+    package var certFile = ""
+    package var keyFile = ""
+    package var authoritiesFile = ""
+    package var user = ""
+    package var password = ""
+
+    package init() {}
+
+    /// Whether one of the two ways is chosen.
+    package var isUsed: Bool { !domain.isEmpty || !endpoints.isEmpty }
+}
+
+extension ServerConfiguration {
+    /// - Throws: etcd's words for flags that contradict each other.
+    func validateDiscovery() throws(ValueError) {
+        let ways = [!resolvedInitialCluster.isEmpty, !discovery.domain.isEmpty, !discovery.endpoints.isEmpty]
+        guard ways.count(where: { $0 }) <= 1 else {
+            throw ValueError(
+                "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", "
+                    + "\"discovery-endpoints\" or \"discovery-srv\"")
+        }
+        guard discovery.token.isEmpty == discovery.endpoints.isEmpty else {
+            throw ValueError("both --discovery-token and --discovery-endpoints must be set")
+        }
+        guard !discovery.endpoints.contains(where: \.isEmpty) else {
+            throw ValueError("--discovery-endpoints must not contain empty endpoints")
+        }
+    }
+}

@@ -75,20 +75,51 @@ extension KeyValueStore {
     private func appendInKeyOrder(
         _ command: RangeCommand, from start: RawSpan, to end: RawSpan, at revision: Int64, into out: inout [UInt8]
     ) throws(StoreError) {
+        var walk = RangeWalk(revision: revision)
+        _ = try appendNext(&walk, command, from: start, to: end, slice: .max, into: &out)
+    }
+
+    /// Appends the next results, and the response's tail behind the last one.
+    /// - Parameter slice: how much to do. A result counts 1 and another 1 for each KiB; `RangeWalk.countedPerUnit` keys
+    ///   that are only counted, because the limit is reached, are 1 together.
+    /// - Returns: whether that was all.
+    func appendNext(
+        _ walk: inout RangeWalk, _ command: RangeCommand, from start: RawSpan, to end: RawSpan, slice: Int,
+        into out: inout [UInt8]
+    ) throws(StoreError) -> Bool {
         let limit = command.limit > 0 ? Int(command.limit) : Int.max
-        var count = 0
+        var count = walk.count
+        var left = slice.multipliedReportingOverflow(by: RangeWalk.countedPerUnit)
+        if left.overflow { left.partialValue = .max }
+        var last: KeyIndex.Position?
+        let revision = walk.revision
         try index.forEachRun(from: start, to: end) { (leaf, slots) throws(StoreError) -> Bool in
             for slot in slots {
-                guard let visible = index.visible(index.leaves[leaf].records[slot], at: revision) else { continue }
-                count += 1
-                if count <= limit {
-                    try appendKeyValue(
-                        visible, at: KeyIndex.Position(leaf: leaf, slot: slot), command, field: 2, to: &out)
+                let position = KeyIndex.Position(leaf: leaf, slot: slot)
+                left.partialValue -= 1
+                if let visible = index.visible(index.leaves[leaf].records[slot], at: revision) {
+                    count += 1
+                    if count <= limit {
+                        let before = out.count
+                        try appendKeyValue(visible, at: position, command, field: 2, to: &out)
+                        left.partialValue -= RangeWalk.countedPerUnit * (1 + (out.count - before) >> 10)
+                    }
+                }
+                if left.partialValue <= 0 {
+                    last = position
+                    return false
                 }
             }
             return true
         }
+        walk.count = count
+        if let last {
+            // The first key that can follow.
+            walk.next = Array(index.leaves[last.leaf].keys.key(at: last.slot)) + [0]
+            return false
+        }
         appendTail(more: count > limit, count: count, to: &out)
+        return true
     }
 
     /// Appends one result, without its value if only keys are wanted.

@@ -134,6 +134,8 @@ public enum MemberLimits {
     public static let readerReportInterval: Duration = .seconds(30)
     /// Hashes of the store that may be waited for.
     public static let awaitedHashes = 64
+    /// Reads of many keys that may be under way in slices.
+    public static let slicedRanges = 64
     /// Batches that may wait for the log's thread.
     public static let logWork = 65_536
 }

@@ -36,6 +36,7 @@ extension MemberCore {
     func keepHouse(_ effects: inout MemberEffects) {
         compactHistory()
         workOnHashes()
+        workOnRanges()
         clearNoSpaceAlarm()
         if now >= nextVersionCheck {
             nextVersionCheck = now + Self.versionCheckInterval

@@ -25,11 +25,11 @@ extension MemberCore {
             case .range(let bytes):
                 let command = try decode { () throws(WireError) in try RangeCommand(bytes) }
                 if command.isSerializable {
-                    try answerRange(command, in: bytes, to: address)
+                    answerRange(command, in: bytes, to: address, until: deadline)
                 } else {
                     try enqueue(request, address, deadline)
                 }
-            case .txn(_, .serializableRead): answer(request.body, to: address)
+            case .txn(_, .serializableRead): answer(request.body, to: address, until: deadline)
             case .txn(_, .linearizableRead), .memberList(true), .probe(true):
                 try enqueue(request, address, deadline)
             case .put(let bytes): try propose(.put, bytes, request, address, deadline)
@@ -44,7 +44,8 @@ extension MemberCore {
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
             case .hashKV(let bytes): try orderHash(bytes, for: address, until: deadline)
-            case .memberList(false), .probe(false), .status: answer(request.body, to: address)
+            case .memberList(false), .probe(false), .status:
+                answer(request.body, to: address, until: deadline)
             }
         } catch {
             outbox.refuse(address, error)
@@ -74,7 +75,7 @@ extension MemberCore {
             do throws(EtcdError) {
                 // Rights may have changed while the read waited.
                 try authorize(read.body, read.identity)
-                answer(read.body, to: read.address)
+                answer(read.body, to: read.address, until: read.deadline)
             } catch {
                 outbox.refuse(read.address, error)
             }
@@ -82,11 +83,13 @@ extension MemberCore {
     }
 
     /// Answers a read from the applied state as it is now.
-    private func answer(_ body: ClientRequest.Body, to address: ReplyAddress) {
+    private func answer(_ body: ClientRequest.Body, to address: ReplyAddress, until deadline: Instant) {
         switch body {
         case .range(let bytes):
             do throws(EtcdError) {
-                try answerRange(try decode { () throws(WireError) in try RangeCommand(bytes) }, in: bytes, to: address)
+                answerRange(
+                    try decode { () throws(WireError) in try RangeCommand(bytes) }, in: bytes, to: address,
+                    until: deadline)
             } catch {
                 outbox.refuse(address, error)
             }
@@ -102,12 +105,6 @@ extension MemberCore {
             preconditionFailure("a change is not answered without a log entry")
         case .defragment: preconditionFailure("answered when it comes")
         case .snapshot, .hashKV: preconditionFailure("worked out over more than one turn")
-        }
-    }
-
-    private func answerRange(_ command: RangeCommand, in bytes: [UInt8], to address: ReplyAddress) throws(EtcdError) {
-        run(address) { [applier, header] out throws(StoreError) in
-            try applier.store.range(command, in: bytes, header: header, into: &out)
         }
     }
 

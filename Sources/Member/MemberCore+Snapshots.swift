@@ -157,6 +157,7 @@ extension MemberCore {
         let former = applier.cluster
         applier = installed.applier
         restartHashes()
+        restartRanges()
         confState = snapshot.metadata.confState
         snapshotIndex = snapshot.metadata.index
         snapshotUnderWay = snapshotUnderWay?.stage == .saving ? snapshotUnderWay : nil

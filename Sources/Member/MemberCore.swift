@@ -44,12 +44,15 @@ package final class MemberCore {
     var nextVersionCheck: Instant
     var nextCompactionSlice: Instant
     var nextHashSlice: Instant
+    var nextRangeSlice: Instant
     var nextReaderReport: Instant
     /// Answers to physical compactions, held back until the history is gone from the backend file.
     var compactions = WaitingCompactions()
 
     /// Copies of the backend that clients wait for.
     var copies: [BackendCopyOrder] = []
+    /// Reads of many keys that are under way, in the order of their next slices.
+    var ranges: [AwaitedRange] = []
     /// Hashes of the store that are waited for; the first is under way.
     var hashes: [AwaitedHash] = []
     /// What is known of the other members.
@@ -116,6 +119,7 @@ package final class MemberCore {
         nextVersionCheck = now
         nextCompactionSlice = now
         nextHashSlice = now
+        nextRangeSlice = now
         nextReaderReport = now
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
@@ -157,6 +161,7 @@ package final class MemberCore {
         effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
+        if !ranges.isEmpty { effects.wakeAt = min(effects.wakeAt, nextRangeSlice) }
         if !hashes.isEmpty { effects.wakeAt = min(effects.wakeAt, nextHashSlice) }
         checkInvariants()
         return effects
@@ -208,6 +213,7 @@ package final class MemberCore {
         for order in copies { outbox.refuse(order.address, .stopped) }
         copies.removeAll()
         refuseHashes()
+        refuseRanges()
         for waiter in pending.removeAll() {
             switch waiter {
             case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)

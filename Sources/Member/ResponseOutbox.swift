@@ -25,10 +25,21 @@ package struct ResponseOutbox {
     package mutating func answer(
         _ address: ReplyAddress, _ encode: (inout [UInt8]) throws(EtcdError) -> Void
     ) {
+        offer(address) { out throws(EtcdError) in
+            try encode(&out)
+            return true
+        }
+    }
+
+    /// Answers with the message that `encode` appends, unless it returns false: then nothing is answered. Whatever it
+    /// appends before it throws is taken back.
+    package mutating func offer(
+        _ address: ReplyAddress, _ encode: (inout [UInt8]) throws(EtcdError) -> Bool
+    ) {
         makeRoom(for: address.sink)
         let start = batches[address.sink].bytes.count
         do throws(EtcdError) {
-            try encode(&batches[address.sink].bytes)
+            guard try encode(&batches[address.sink].bytes) else { return }
             let range = start..<batches[address.sink].bytes.count
             batches[address.sink].responses.append(.init(ticket: address.ticket, range: range))
         } catch {
@@ -44,6 +55,19 @@ package struct ResponseOutbox {
         batches[address.sink].bytes.append(contentsOf: message)
         let range = start..<batches[address.sink].bytes.count
         batches[address.sink].responses.append(.init(ticket: address.ticket, range: range))
+    }
+
+    /// Answers with a long message, without copying it.
+    package mutating func answer(_ address: ReplyAddress, taking message: consuming [UInt8]) {
+        makeRoom(for: address.sink)
+        let count = message.count
+        message.append(contentsOf: batches[address.sink].bytes)
+        batches[address.sink].bytes = message
+        for i in batches[address.sink].responses.indices {
+            let range = batches[address.sink].responses[i].range
+            batches[address.sink].responses[i].range = range.lowerBound + count..<range.upperBound + count
+        }
+        batches[address.sink].responses.append(.init(ticket: address.ticket, range: 0..<count))
     }
 
     /// Answers with a copy of the backend.

@@ -172,4 +172,39 @@ import Testing
         #expect(member.run { $0.answered == Int(limit) })
         #expect(error(member.takeResponse(1)) == .timeout)
     }
+
+    @Test("A read of many keys is answered over several turns, between which puts and small reads are answered")
+    func rangeInSlices() throws {
+        let member = try started()
+        let rows = KeyValueStore.rangeSlice * 4
+        member.post(try (0..<rows).map { ClientRequest(ticket: UInt64($0), body: try KV.put("k\($0)", "v\($0)")) })
+        #expect(member.run { $0.answered == rows })
+        for i in 0..<rows { _ = member.takeResponse(UInt64(i)) }
+        member.post([
+            ClientRequest(ticket: 1, body: try KV.all()), ClientRequest(ticket: 2, body: try KV.all()),
+            ClientRequest(ticket: 3, body: try KV.all(), deadline: member.clock.now() + .milliseconds(1)),
+        ])
+        var turns = 0
+        while member.responses[1] == nil || member.responses[2] == nil {
+            member.post([
+                ClientRequest(ticket: 100, body: try KV.put("between/\(turns)", "")),
+                ClientRequest(ticket: 101, body: try KV.get("k0", serializable: true)),
+            ])
+            member.turn()
+            member.writeLog()
+            member.turn()
+            #expect(member.takeResponse(100) != nil)
+            #expect(try KV.pairs(#require(member.takeResponse(101)).get()) == ["k0": "v0"])
+            member.clock.advance(.milliseconds(1))
+            turns += 1
+            try #require(turns < 100)
+        }
+        #expect(turns > 4)
+        #expect(error(member.takeResponse(3)) == .timeout)
+        for ticket in [1, 2] as [UInt64] {
+            let pairs = try KV.pairs(#require(member.takeResponse(ticket)).get())
+            #expect(pairs.count == rows)
+            #expect(pairs["k77"] == "v77")
+        }
+    }
 }

@@ -21,6 +21,10 @@ extension MemberCore {
                 }
                 try authorize(request.body, request.identity)
             }
+            if let limit = request.maxStaleness, request.body.readsKeys {
+                if limit > .zero { return try acceptBounded(request, limit: limit, address, deadline) }
+                return try enqueue(request, address, deadline)
+            }
             switch request.body {
             case .range(let bytes):
                 let command = try decode { () throws(WireError) in try RangeCommand(bytes) }
@@ -57,13 +61,14 @@ extension MemberCore {
     private func enqueue(
         _ request: ClientRequest, _ address: ReplyAddress, _ deadline: Instant
     ) throws(EtcdError) {
-        guard reads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
+        guard reads.count + boundedReads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
         reads.enqueue(
             .init(address: address, body: request.body, deadline: deadline, identity: request.identity))
     }
 
     func beginReadRound() {
-        guard reads.needsRound(at: now), node.leader != .none else { return }
+        let isWanted = boundedReads.needsRound(after: reads.newestRound, at: now)
+        guard reads.needsRound(at: now, isWanted: isWanted), node.leader != .none else { return }
         let id = ids.next()
         reads.beginRound(id, at: now)
         node.readIndex(id)
@@ -80,16 +85,20 @@ extension MemberCore {
                 outbox.refuse(read.address, error)
             }
         }
+        serveBoundedReads()
     }
 
     /// Answers a read from the applied state as it is now.
-    private func answer(_ body: ClientRequest.Body, to address: ReplyAddress, until deadline: Instant) {
+    /// - Parameter age: what the answer to a bounded read holds to.
+    func answer(
+        _ body: ClientRequest.Body, to address: ReplyAddress, until deadline: Instant, _ age: StateAge? = nil
+    ) {
         switch body {
         case .range(let bytes):
             do throws(EtcdError) {
                 answerRange(
                     try decode { () throws(WireError) in try RangeCommand(bytes) }, in: bytes, to: address,
-                    until: deadline)
+                    until: deadline, age)
             } catch {
                 outbox.refuse(address, error)
             }
@@ -97,6 +106,7 @@ extension MemberCore {
             run(address) { [applier, header] out throws(StoreError) in
                 try applier.store.readOnlyTxn(bytes, header: header, into: &out)
             }
+            if let age { outbox.bindLast(of: address.sink, to: age) }
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
         case .probe: outbox.answer(address, with: [])
@@ -240,6 +250,14 @@ extension MemberCore {
 }
 
 extension ClientRequest.Body {
+    /// Whether it is a range or a read-only transaction, for which a client may bound the age of the state.
+    public var readsKeys: Bool {
+        switch self {
+        case .range, .txn(_, .linearizableRead), .txn(_, .serializableRead): true
+        default: false
+        }
+    }
+
     /// A learner serves only what needs neither a quorum nor the newest state.
     var isAnsweredByLearners: Bool {
         switch self {

@@ -32,6 +32,7 @@ package final class MemberCore {
     var proposalIDs: [UInt64] = []
     var pending = PendingRequests()
     var reads = LinearizableReads()
+    var boundedReads = BoundedReads()
     var outbox = ResponseOutbox()
     /// Applied results are encoded here before it is known who waits for them.
     var scratch: [UInt8] = []
@@ -162,6 +163,7 @@ package final class MemberCore {
         effects.wakeAt = min(nextTick, nextCommit)
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
         if !ranges.isEmpty { effects.wakeAt = min(effects.wakeAt, nextRangeSlice) }
+        if let deadline = boundedReads.nextDeadline { effects.wakeAt = min(effects.wakeAt, deadline) }
         if !hashes.isEmpty { effects.wakeAt = min(effects.wakeAt, nextHashSlice) }
         checkInvariants()
         return effects
@@ -226,6 +228,7 @@ package final class MemberCore {
             if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
+        for read in boundedReads.takeAll() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
         for answer in compactions.removeAll() { outbox.refuse(answer.address, .stopped) }
     }

@@ -36,6 +36,10 @@ public struct MemberStatistics: Sendable {
     public var leaderChanges: UInt64 = 0
     public var readIndexesFailed: UInt64 = 0
     public var readIndexesSlow: UInt64 = 0
+    /// Reads with a bound on the state's age: answered when they came, after a confirmation, and refused.
+    public var boundedReadsAtOnce: UInt64 = 0
+    public var boundedReadsAfterRound: UInt64 = 0
+    public var boundedReadsRefused: UInt64 = 0
     /// Heartbeats that left late because the leader was busy.
     public var heartbeatsFailed: UInt64 = 0
 

@@ -31,6 +31,7 @@ package struct MetricsPage: Sendable {
         addIntegrity(to: &out)
         addCompaction(to: &out)
         addDisk(to: &out)
+        addBoundedReads(to: &out)
         addHealth(to: &out)
         addCalls(to: &out)
         addProcess(to: &out)
@@ -153,6 +154,17 @@ package struct MetricsPage: Sendable {
             "etcd_debugging_snap_save_marshalling_duration_seconds", "Time to encode a snapshot file.",
             member.snapshotMarshal)
         out.histogram("etcd_snap_fsync_duration_seconds", "Time to sync a snapshot file.", member.snapshotFsync)
+    }
+
+    private func addBoundedReads(to out: inout MetricsText) {
+        for (outcome, count) in [
+            ("at_once", member.boundedReadsAtOnce), ("after_confirmation", member.boundedReadsAfterRound),
+            ("refused", member.boundedReadsRefused), ("refused_late", calls.boundedReadsLate),
+        ] {
+            out.counter(
+                "martlet_bounded_reads_total", "Reads with a bound on the age of the state, by outcome.", count,
+                [("outcome", outcome)])
+        }
     }
 
     private func addHealth(to out: inout MetricsText) {

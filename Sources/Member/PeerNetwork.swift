@@ -9,6 +9,9 @@ public protocol PeerNetwork: AnyObject, Sendable {
     /// Takes what one turn of the member has for its peers. Called in the member's turn, at most once; must
     /// not block. Whatever cannot be delivered is reported, never retried: raft does that.
     func carry(_ work: consuming PeerWork)
+    /// Called after turns, by the thread that took them, if it is about to wait or to sync the log: where the network
+    /// lives on that thread, it sends what it was given now. Otherwise it does nothing.
+    func attend()
 }
 
 /// What a member has for its peers. The changes come first: messages may go to a peer that was added with them.

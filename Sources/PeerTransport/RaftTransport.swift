@@ -52,20 +52,25 @@ public final class RaftTransport: PeerNetwork {
         self.settings = settings
         self.eventLoop = eventLoop
         self.logger = logger
-        let core = NIOLoopBoundBox<TransportCore?>.makeEmptyBox(valueType: TransportCore.self, eventLoop: eventLoop)
-        self.core = core
-        let late = LateWork()
-        work = Mailbox(limit: PeerLimits.queuedWork) { eventLoop.execute { late.carryOut() } }
-        late.set { [work, core] in
-            // Before the start it waits: the core takes it then.
-            guard let core = core.value else { return }
-            Self.carryOut(work, core)
-        }
+        core = NIOLoopBoundBox<TransportCore?>.makeEmptyBox(valueType: TransportCore.self, eventLoop: eventLoop)
+        work = Mailbox(limit: PeerLimits.queuedWork, wake: {})
     }
 
     public func carry(_ work: consuming PeerWork) {
+        switch self.work.put(contentsOf: CollectionOfOne(work)) {
+        case .first:
+            eventLoop.execute { [work = self.work, core] in
+                // Before the start it waits: the core takes it then.
+                if let core = core.value { Self.carryOut(work, core) }
+            }
         // Full only when the event loop has stopped working; raft copes with what is lost.
-        self.work.post(work)
+        case .behindOthers, .refused: break
+        }
+    }
+
+    public func attend() {
+        guard !work.isEmpty, eventLoop.inEventLoop, let core = core.value else { return }
+        Self.carryOut(work, core)
     }
 
     private static func carryOut(_ work: Mailbox<PeerWork>, _ core: TransportCore) {
@@ -152,11 +157,4 @@ public struct PeerListenError: Error, CustomStringConvertible {
     public var url: String
     public var reason: String
     public var description: String { "cannot listen on \(url): \(reason)" }
-}
-
-/// What a wake-up of the event loop does, known only after the mailbox exists.
-private final class LateWork: Sendable {
-    private let body = Mutex<(@Sendable () -> Void)?>(nil)
-    func set(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
-    func carryOut() { body.withLock { $0 }?() }
 }

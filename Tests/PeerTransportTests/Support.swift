@@ -70,7 +70,7 @@ final class TestPeer {
     let transport: RaftTransport
     let directory: String
     static let clusterID = ClusterID(0xda30_57c8_06f9_5c7e)
-    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private static let diskThreads: NIOThreadPool = {
         let pool = NIOThreadPool(numberOfThreads: 2)
         pool.start()

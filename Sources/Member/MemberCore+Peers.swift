@@ -47,6 +47,7 @@ extension MemberCore {
                 .warn, "rejected Raft message to mismatch member",
                 ["local-member-id": "\(localID)", "mismatch-member-id": "\(message.to)"])
         }
+        if message.type == .propose || message.type == .readIndex { heldCommits.asked(message.from, at: now) }
         do throws(StepError) { try node.step(message) } catch {
             switch error {
             // The follower's client tries again, or gives up in its own time.
@@ -77,6 +78,7 @@ extension MemberCore {
     func takeOutgoing() -> PeerWork {
         var work = PeerWork()
         swap(&work, &outgoing)
+        heldCommits.filter(&work.messages, at: now)
         guard work.messages.count(where: { $0.type == .appendResponse }) > 1 else { return work }
         var answered: [MemberID] = []
         var kept: [Message] = []
@@ -147,7 +149,10 @@ extension MemberCore {
 
     // MARK: Leadership
 
-    func leadershipMoved() { contention.reset() }
+    func leadershipMoved() {
+        contention.reset()
+        heldCommits.reset()
+    }
 
     /// The process is about to stop the member: a leader hands over first, so that the others need not wait for an
     /// election timeout.

@@ -60,6 +60,7 @@ package final class MemberCore {
     var peers: PeerRecords
     /// What this turn has for them.
     var outgoing = PeerWork()
+    var heldCommits = HeldCommits()
     var sendingSnapshots = SnapshotSending()
     /// A leader's snapshot whose database is being opened; nothing is applied or committed meanwhile.
     var installing: Snapshot?
@@ -161,6 +162,7 @@ package final class MemberCore {
         effects.hasLeft = hasLeft
         effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
+        if let due = heldCommits.due { effects.wakeAt = min(effects.wakeAt, due) }
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
         if !ranges.isEmpty { effects.wakeAt = min(effects.wakeAt, nextRangeSlice) }
         if let deadline = boundedReads.nextDeadline { effects.wakeAt = min(effects.wakeAt, deadline) }

@@ -16,6 +16,8 @@ final class SimulatedCluster {
     /// Members that no message reaches or leaves.
     var cutOff: Set<Int> = []
     private(set) var snapshotsSent = 0
+    /// Appends that were sent, those without entries included.
+    private(set) var appendsSent = 0
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -85,6 +87,7 @@ final class SimulatedCluster {
     }
 
     private func deliver(_ work: PeerWork, from sender: Int) throws {
+        appendsSent += work.messages.count { $0.type == .append }
         for message in work.messages {
             guard let receiver = reachable(message.to, from: sender) else {
                 members[sender]?.receive(.unreachable(message.to))

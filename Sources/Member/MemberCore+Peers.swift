@@ -31,6 +31,7 @@ extension MemberCore {
         case .versions(let answers):
             peers.isAskingVersions = false
             peers.take(answers)
+        case .effects(let id, let windows): effectsHeard(windows, of: id)
         case .promoted(let number, let error): promotionAnswered(number, error)
         case .removedFromCluster: removedFromCluster()
         }
@@ -129,6 +130,7 @@ extension MemberCore {
     func membershipReplaced(_ former: RaftCluster) {
         for member in former.members where applier.cluster[member.id] == nil {
             peers.forget(member.id)
+            settleDivergence(with: member.id)
             outgoing.changes.append(.remove(member.id))
         }
         for id in applier.cluster.removed where !former.isRemoved(id) { outgoing.changes.append(.remove(id)) }

@@ -88,6 +88,8 @@ extension MemberCore {
         figures.proposalsPending = pending.count
         figures.readIndexesSlow = reads.slowRounds
         figures.effects = backend.effects.finished
+        figures.effectsAgreed = effectsLedger.agreed
+        figures.effectsComparisons = effectsLedger.comparisons
         figures.divergences = divergences
         figures.revision = store.currentRevision
         figures.compactRevision = store.compactRevision

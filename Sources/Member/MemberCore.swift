@@ -96,6 +96,9 @@ package final class MemberCore {
     var isRemoved = false
     var isChangingAlarm = false
     var divergenceRecords = DivergenceRecords()
+    var effectsLedger = EffectsLedger()
+    /// See `divergenceSuspects`.
+    var toldSuspects: [MemberID] = []
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
     {
@@ -149,6 +152,7 @@ package final class MemberCore {
             if ticked { expire() }
             finishLeadershipMoves()
             keepHouse(&effects)
+            compareEffects()
             for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
             effects.peers = takeOutgoing()
         }

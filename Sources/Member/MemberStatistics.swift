@@ -22,6 +22,10 @@ public struct MemberStatistics: Sendable {
 
     /// Hashes over the effects of the last windows of the log, which every member must have alike.
     public var effects: [EffectsHash.Window] = []
+    /// Up to where other members were seen to have the same effects, ordered by ID.
+    public var effectsAgreed: [(member: MemberID, through: LogIndex)] = []
+    /// How often windows were held against another member's.
+    public var effectsComparisons: UInt64 = 0
     /// Members that have come apart from this one, ordered by ID.
     public var divergences: [Divergence] = []
     /// How many were found since the start.

@@ -22,11 +22,14 @@ public struct PeerWork: Sendable {
     /// All members are to be asked for their versions; the answer is a `PeerReport.versions`.
     public var asksVersions = false
     public var promotions: [ForwardedPromotion] = []
+    /// The windows of the log that the member has finished, for the others to compare; nil when they are as before.
+    public var effects: [EffectsHash.Window]?
 
     public init() {}
 
     public var isEmpty: Bool {
         changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && !asksVersions
+            && effects == nil
     }
 }
 
@@ -76,6 +79,8 @@ public enum PeerReport: Sendable {
     case activity(of: MemberID, since: Instant?)
     /// What the members answered when asked for their versions; nil for one that did not answer. Ordered by ID.
     case versions([PeerVersions])
+    /// The windows of the log that a member has finished have changed.
+    case effects(of: MemberID, [EffectsHash.Window])
     /// The leader has answered a forwarded promotion.
     case promoted(number: UInt64, EtcdError?)
     /// A peer says that this member was removed from the cluster: it has to stop.

@@ -133,7 +133,8 @@ final class Peer {
             core.logger.info("peer became active", metadata: ["peer-id": "\(id)"])
             let now = core.now()
             activity = .active(since: now)
-            return core.tell(.activity(of: id, since: now))
+            core.tell(.activity(of: id, since: now))
+            return
         }
     }
 

@@ -66,9 +66,12 @@ final class PeerEndpoints {
         switch route {
         case .probing:
             let now = ProbeTime.text(milliseconds: core.clock.unixMilliseconds())
-            respond(
-                PeerResponse(
-                    200, [("Content-Type", "text/plain; charset=utf-8")], #"{"OK":true,"Now":"\#(now)"}"# + "\n"))
+            var response = PeerResponse(
+                200, [("Content-Type", "text/plain; charset=utf-8")], #"{"OK":true,"Now":"\#(now)"}"# + "\n")
+            if head.headers.first(name: PeerHeader.effects) == EffectsNote.question {
+                response.headers.append((PeerHeader.effects, core.effectsNote.text))
+            }
+            respond(response)
         case .version: version(respond)
         case .members: members(respond)
         case .promote(let id): promote(id, respond)

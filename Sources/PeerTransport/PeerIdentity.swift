@@ -60,6 +60,8 @@ enum PeerHeader {
     static let clusterID = "X-Etcd-Cluster-ID"
     static let to = "X-Raft-To"
     static let peerURLs = "X-PeerURLs"
+    /// Between Martlet members only, see `EffectsNote`.
+    static let effects = "X-Martlet-Effects"
 }
 
 /// Why a peer's request is not served, with etcd's status and text.

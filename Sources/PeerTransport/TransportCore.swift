@@ -28,6 +28,8 @@ final class TransportCore {
     private var deliversSoon = false
     private var isStopped = false
     private var wasToldRemoved = false
+    /// What Martlet members that ask are told.
+    private(set) var effectsNote: EffectsNote
     var figures = TransportFigures()
     private var probes: PeerProbes?
     private var connections = 0
@@ -35,6 +37,7 @@ final class TransportCore {
 
     init(_ settings: RaftTransport.Settings, identity: PeerIdentity, eventLoop: any EventLoop, logger: Logger) {
         self.identity = identity
+        effectsNote = EffectsNote(cluster: identity.clusterID, member: identity.localID, windows: [])
         self.eventLoop = eventLoop
         self.logger = logger
         clock = settings.clock
@@ -91,6 +94,7 @@ final class TransportCore {
         for snapshot in work.snapshots { send(snapshot) }
         for promotion in work.promotions { forward(promotion) }
         if work.asksVersions { askVersions() }
+        if let windows = work.effects { effectsNote.windows = windows }
     }
 
     func peer(_ id: MemberID) -> Peer? { peers.first { $0.id == id } }
@@ -153,7 +157,9 @@ final class TransportCore {
 
     // MARK: Reports to the member
 
-    func tell(_ report: PeerReport) { host?.report(report, isIdle: false) }
+    /// - Returns: whether the member has taken it.
+    @discardableResult
+    func tell(_ report: PeerReport) -> Bool { host?.report(report, isIdle: false) ?? false }
 
     func unreachable(_ id: MemberID) { tell(.unreachable(id)) }
 

@@ -18,6 +18,10 @@ final class SimulatedCluster {
     private(set) var snapshotsSent = 0
     /// Appends that were sent, those without entries included.
     private(set) var appendsSent = 0
+    /// What each member said last of its windows of the log, and what each other was told of it, as probes do.
+    private var effects: [Int: [EffectsHash.Window]] = [:]
+    private var effectsTold: [[Int]: [EffectsHash.Window]] = [:]
+    private var nextProbe = Instant(nanoseconds: 0)
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -67,6 +71,8 @@ final class SimulatedCluster {
     /// The machine of a member loses power.
     func crash(_ i: Int, _ policy: CrashPolicy) {
         members[i] = nil
+        effects[i] = nil
+        effectsTold = effectsTold.filter { $0.key[0] != i }
         disks[i] = disks[i].crash(policy)
     }
 
@@ -83,7 +89,21 @@ final class SimulatedCluster {
             member.outgoing = []
             for item in work { try deliver(item, from: i) }
         }
+        if clock.now() >= nextProbe { probe() }
         clock.advance(.milliseconds(10))
+    }
+
+    /// Everybody asks everybody what windows it has finished.
+    private func probe() {
+        nextProbe = clock.now() + .seconds(4)
+        for asking in ids.indices where members[asking] != nil {
+            for asked in ids.indices where asked != asking && reachable(ids[asked], from: asking) != nil {
+                let windows = effects[asked] ?? []
+                guard windows != effectsTold[[asking, asked]] ?? [] else { continue }
+                effectsTold[[asking, asked]] = windows
+                members[asking]?.receive(.effects(of: ids[asked], windows))
+            }
+        }
     }
 
     private func deliver(_ work: PeerWork, from sender: Int) throws {
@@ -95,6 +115,7 @@ final class SimulatedCluster {
             }
             members[receiver]?.receive(.messages([message]))
         }
+        if let windows = work.effects { effects[sender] = windows }
         for snapshot in work.snapshots {
             let target = snapshot.message.to
             guard let receiver = reachable(target, from: sender), let index = snapshot.message.snapshot?.metadata.index

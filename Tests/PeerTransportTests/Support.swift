@@ -59,6 +59,8 @@ final class FakeHost: PeerHost {
         }
     }
 
+    var all: [PeerReport] { reports.withLock { $0 } }
+
     func contains(_ matches: (PeerReport) -> Bool) -> Bool { reports.withLock { $0.contains(where: matches) } }
 }
 

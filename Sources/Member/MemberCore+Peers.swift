@@ -32,6 +32,7 @@ extension MemberCore {
             peers.isAskingVersions = false
             peers.take(answers)
         case .promoted(let number, let error): promotionAnswered(number, error)
+        case .leaseAnswered(let number, let answer): leaseQuestionAnswered(number, answer)
         case .removedFromCluster: removedFromCluster()
         }
     }

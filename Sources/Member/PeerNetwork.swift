@@ -22,11 +22,13 @@ public struct PeerWork: Sendable {
     /// All members are to be asked for their versions; the answer is a `PeerReport.versions`.
     public var asksVersions = false
     public var promotions: [ForwardedPromotion] = []
+    public var leaseQuestions: [ForwardedLeaseQuestion] = []
 
     public init() {}
 
     public var isEmpty: Bool {
-        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && !asksVersions
+        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && leaseQuestions.isEmpty
+            && !asksVersions
     }
 }
 
@@ -78,6 +80,8 @@ public enum PeerReport: Sendable {
     case versions([PeerVersions])
     /// The leader has answered a forwarded promotion.
     case promoted(number: UInt64, EtcdError?)
+    /// The leader has answered a question about a lease; nil when it could not be asked, or does not lead.
+    case leaseAnswered(number: UInt64, LeaseAnswer?)
     /// A peer says that this member was removed from the cluster: it has to stop.
     case removedFromCluster
 }

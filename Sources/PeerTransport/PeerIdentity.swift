@@ -74,6 +74,7 @@ enum PeerRefusal: Error, Equatable {
     case senderNotFound
     case toFieldMismatch
     case badRequest(String)
+    case tooLarge
     case forbidden(String)
     case failed(String)
 
@@ -84,6 +85,7 @@ enum PeerRefusal: Error, Equatable {
         case .incompatibleVersion, .clusterIDMismatch, .toFieldMismatch: 412
         case .removedMember: 410
         case .badRequest: 400
+        case .tooLarge: 413
         case .forbidden: 403
         case .failed: 500
         }
@@ -100,6 +102,7 @@ enum PeerRefusal: Error, Equatable {
         case .removedMember: "removed member"
         case .senderNotFound: "error sender not found"
         case .toFieldMismatch: "to field mismatch"
+        case .tooLarge: "request body too large"
         case .badRequest(let text), .forbidden(let text), .failed(let text): text
         }
     }

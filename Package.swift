@@ -53,14 +53,15 @@ var targets: [Target] = [
     layer("SnapshotStore", ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"]),
     layer("Bolt", ["Base", "Platform"]),
     layer("MVCC", ["Base", "Platform", "Bolt", "EtcdProto"]),
+    layer("Leasing", ["Base", "Platform", "MVCC"]),
     layer("Membership", ["Base", "MVCC", "EtcdProto", crypto]),
     layer("Auth", ["Base", "MVCC", "EtcdProto"]),
-    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Auth", "Membership", "EtcdProto"]),
+    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Membership", "EtcdProto"]),
     layer(
         "Member",
         [
-            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth", "Membership",
-            "Apply", "EtcdProto", logging, protobuf,
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Leasing", "Auth",
+            "Membership", "Apply", "EtcdProto", logging, protobuf,
         ]),
     layer(
         "PeerTransport",
@@ -113,6 +114,7 @@ var targets: [Target] = [
         ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "SnapshotStore", "EtcdProto"]),
     tests("BoltTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt"]),
     tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto", protobuf]),
+    tests("LeasingTests", ["Base", "Platform", "MVCC", "Leasing"]),
     tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
     tests(
         "AuthTests",
@@ -127,7 +129,7 @@ var targets: [Target] = [
         "MemberTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
-            "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
+            "Leasing", "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
         ]),
     tests(
         "PeerTransportTests",

@@ -33,6 +33,7 @@ extension MemberCore {
             peers.take(answers)
         case .effects(let id, let windows): effectsHeard(windows, of: id)
         case .promoted(let number, let error): promotionAnswered(number, error)
+        case .leaseAnswered(let number, let answer): leaseQuestionAnswered(number, answer)
         case .removedFromCluster: removedFromCluster()
         }
     }

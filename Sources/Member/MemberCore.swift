@@ -1,6 +1,7 @@
 package import Apply
 package import Base
 internal import EtcdProto
+internal import Leasing
 package import MVCC
 internal import Membership
 package import Platform
@@ -72,6 +73,11 @@ package final class MemberCore {
     var leadershipMoves: [LeadershipMove] = []
     /// Clients that wait for the leader's answer to a promotion, by its number.
     var forwardedPromotions: [UInt64: (address: ReplyAddress, deadline: Instant)] = [:]
+    /// The time of the leases, while this member leads.
+    var lessor: Lessor
+    /// Clients and members that wait for what becomes of a lease, here and at the leader.
+    var renewalsOfEnded = RenewalsOfEnded()
+    var forwardedQuestions = ForwardedQuestions()
     /// The time of day at the start, from which that of new members is told.
     private let unixMillisecondsAtStart: Int64
     private let startedAt: Instant
@@ -114,6 +120,10 @@ package final class MemberCore {
         unixMillisecondsAtStart = unixMilliseconds
         startedAt = now
         contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
+        lessor = Lessor(
+            LessorSettings(
+                grace: configuration.electionTimeout, minimumTTL: configuration.minimumLeaseTTL,
+                checkpointInterval: configuration.checkpointsLeases ? configuration.leaseCheckpointInterval : nil))
         assumedVersion = restored.assumedVersion
         logFile = restored.logFile
         logWatch = LogWatch(now: now)
@@ -146,6 +156,7 @@ package final class MemberCore {
             watchCluster()
             publish()
             proposeQueued()
+            keepLeases()
             beginReadRound()
             runRaft(&effects)
             serveReads()
@@ -225,6 +236,7 @@ package final class MemberCore {
         for waiter in pending.removeAll() {
             switch waiter {
             case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
+            case .renewal(let waiter): outbox.refuse(waiter.address, .stopped)
             case .own: break
             }
         }
@@ -233,6 +245,7 @@ package final class MemberCore {
         for number in forwardedPromotions.keys.sorted() {
             if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
+        for waiter in takeLeaseWaiters() { outbox.refuse(waiter.address, .stopped) }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
         for read in boundedReads.takeAll() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
@@ -245,6 +258,7 @@ package final class MemberCore {
             case .client(let address), .membership(let address, _):
                 figures.proposalsFailed += 1
                 outbox.refuse(address, .timeout)
+            case .renewal(let waiter): outbox.refuse(waiter.address, .timeout)
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
             case .own(.alarm): isChangingAlarm = false
@@ -252,6 +266,7 @@ package final class MemberCore {
         }
         dropAbandonedProposals()
         expirePromotions()
+        expireLeaseQuestions()
         expireHashes()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1

@@ -73,6 +73,10 @@ public struct MemberStatistics: Sendable {
     public var alarms: [Alarm] = []
     public var slowApplies: UInt64 = 0
 
+    // MARK: Leases
+
+    public var leases = LeaseFigures()
+
     // MARK: Durations, in seconds unless named otherwise
 
     public var walFsync = Histogram(from: 0.001, doubling: 14)
@@ -116,6 +120,19 @@ public struct MemberStatistics: Sendable {
             self.success = success
             self.durations = durations
         }
+    }
+
+    /// What became of leases since the start of the process.
+    public struct LeaseFigures: Sendable {
+        public var granted: UInt64 = 0
+        public var revoked: UInt64 = 0
+        /// While this member led.
+        public var renewed: UInt64 = 0
+        public var expired: UInt64 = 0
+        /// Seconds.
+        public var grantedTTL = Histogram(from: 1, doubling: 24)
+
+        public init() {}
     }
 
     /// One entry of the member list.

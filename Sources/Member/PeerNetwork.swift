@@ -24,12 +24,13 @@ public struct PeerWork: Sendable {
     public var promotions: [ForwardedPromotion] = []
     /// The windows of the log that the member has finished, for the others to compare; nil when they are as before.
     public var effects: [EffectsHash.Window]?
+    public var leaseQuestions: [ForwardedLeaseQuestion] = []
 
     public init() {}
 
     public var isEmpty: Bool {
-        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && !asksVersions
-            && effects == nil
+        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && leaseQuestions.isEmpty
+            && !asksVersions && effects == nil
     }
 }
 
@@ -83,6 +84,8 @@ public enum PeerReport: Sendable {
     case effects(of: MemberID, [EffectsHash.Window])
     /// The leader has answered a forwarded promotion.
     case promoted(number: UInt64, EtcdError?)
+    /// The leader has answered a question about a lease; nil when it could not be asked, or does not lead.
+    case leaseAnswered(number: UInt64, LeaseAnswer?)
     /// A peer says that this member was removed from the cluster: it has to stop.
     case removedFromCluster
 }

@@ -93,6 +93,7 @@ final class TransportCore {
         for peer in peers where peer.hasQueued { peer.flush() }
         for snapshot in work.snapshots { send(snapshot) }
         for promotion in work.promotions { forward(promotion) }
+        for question in work.leaseQuestions { ask(question) }
         if work.asksVersions { askVersions() }
         if let windows = work.effects { effectsNote.windows = windows }
     }

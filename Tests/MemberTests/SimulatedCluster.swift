@@ -1,4 +1,5 @@
 import Base
+import EtcdProto
 import MVCC
 import Member
 import Membership
@@ -22,6 +23,9 @@ final class SimulatedCluster {
     private var effects: [Int: [EffectsHash.Window]] = [:]
     private var effectsTold: [[Int]: [EffectsHash.Window]] = [:]
     private var nextProbe = Instant(nanoseconds: 0)
+    /// Questions about leases that a leader is to answer: by its ticket, and whom the answer goes to.
+    private var questions: [UInt64: (leader: Int, asker: Int, question: ForwardedLeaseQuestion)] = [:]
+    private var lastQuestion: UInt64 = 1 << 40
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -90,6 +94,11 @@ final class SimulatedCluster {
             for item in work { try deliver(item, from: i) }
         }
         if clock.now() >= nextProbe { probe() }
+        for (ticket, asked) in questions.sorted(by: { $0.key < $1.key }) {
+            guard let answer = members[asked.leader]?.takeResponse(ticket) else { continue }
+            questions[ticket] = nil
+            answered(asked.question, by: asked.leader, answer, to: asked.asker)
+        }
         clock.advance(.milliseconds(10))
     }
 
@@ -135,9 +144,38 @@ final class SimulatedCluster {
             }
             members[sender]?.receive(.versions(answers))
         }
+        for question in work.leaseQuestions { ask(question, from: sender) }
         for case .add(let id, _) in work.changes where reachable(id, from: sender) != nil {
             members[sender]?.receive(.activity(of: id, since: clock.now()))
         }
+    }
+
+    private func ask(_ question: ForwardedLeaseQuestion, from sender: Int) {
+        guard let leader = reachable(question.leader, from: sender) else {
+            members[sender]?.receive(.leaseAnswered(number: question.number, nil))
+            return
+        }
+        lastQuestion += 1
+        questions[lastQuestion] = (leader, sender, question)
+        var forwarded = question.question
+        forwarded.isForwarded = true
+        members[leader]?.post([
+            ClientRequest(
+                ticket: lastQuestion, body: .lease(forwarded), deadline: clock.now() + .seconds(1), isFromPeer: true)
+        ])
+    }
+
+    private func answered(
+        _ question: ForwardedLeaseQuestion, by leader: Int, _ answer: Result<[UInt8], EtcdError>, to asker: Int
+    ) {
+        let understood: LeaseAnswer? =
+            switch answer {
+            case .success(let message): try? LeaseAnswer(message, to: question.question)
+            case .failure(.leaseNotFound): .notFound
+            case .failure: nil
+            }
+        guard reachable(ids[leader], from: asker) != nil else { return }
+        members[asker]?.receive(.leaseAnswered(number: question.number, understood))
     }
 
     private func store(_ database: [UInt8], _ index: LogIndex, on disk: SimDisk) throws {

@@ -37,11 +37,30 @@ final class FakeHost: PeerHost {
             case .memberPromote(let id, _):
                 let error: EtcdError? = id == MemberID(7) ? nil : .memberNotFound
                 batch.responses.append(.init(ticket: request.ticket, range: 0..<0, error: error))
+            case .lease(let question): answer(question, request.ticket, &batch)
             default: batch.responses.append(.init(ticket: request.ticket, range: 0..<0))
             }
         }
         sink.deliver(batch)
         return true
+    }
+
+    /// Knows leases 56 and 57, does not lead when asked for 55, and is too slow for 58.
+    private func answer(_ question: LeaseQuestion, _ ticket: UInt64, _ batch: inout ResponseBatch) {
+        let error: EtcdError? =
+            switch question.lease.rawValue {
+            case 55: .notPrimaryLessor
+            case 56, 57: nil
+            case 58: .timeout
+            default: .leaseNotFound
+            }
+        let start = batch.bytes.count
+        if error == nil {
+            batch.bytes +=
+                question.kind == .keepAlive
+                ? [0x10, 56, 0x18, 5] : [0x0a, 0, 0x10, 57, 0x18, 4, 0x20, 5, 0x2a, 1, 107]
+        }
+        batch.responses.append(.init(ticket: ticket, range: start..<batch.bytes.count, error: error))
     }
 
     func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {

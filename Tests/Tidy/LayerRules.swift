@@ -2,7 +2,7 @@
 /// libraries, and for what would only be noticed when a module is pulled out to stand alone.
 enum LayerRules {
     /// Modules that say the same on every run: no clock, file, task, thread or lock, and no library.
-    static let pure: Set<String> = ["RaftCore", "RaftProto", "MVCC", "Auth", "Apply"]
+    static let pure: Set<String> = ["RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Apply"]
 
     private static let standard: Set<String> = ["Swift"]
     private static let sockets: Set<String> = ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers"]
@@ -20,12 +20,13 @@ enum LayerRules {
         "SnapshotStore": ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"],
         "Bolt": ["Base", "Platform", "Synchronization"],
         "MVCC": ["Base", "Platform", "Bolt", "EtcdProto"],
+        "Leasing": ["Base", "Platform", "MVCC"],
         "Membership": ["Base", "Platform", "MVCC", "EtcdProto", "Crypto"],
         "Auth": ["Base", "MVCC", "EtcdProto"],
-        "Apply": ["Base", "RaftCore", "RaftProto", "MVCC", "Auth", "Membership", "EtcdProto"],
+        "Apply": ["Base", "RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Membership", "EtcdProto"],
         "Member": [
-            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth",
-            "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Leasing",
+            "Auth", "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
         ],
         "PeerTransport": sockets.union([
             "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", "Logging",

@@ -5,8 +5,8 @@
 struct KeySearch {
     /// The set of operations done and the state they led to.
     ///
-    /// The operations with an answer are numbered by call, so that those done are nearly a prefix: only the words behind
-    /// the full ones are kept.
+    /// The operations with an answer are numbered by call, so that those done are nearly a prefix: only the words
+    /// behind the full ones are kept.
     private struct Configuration: Hashable {
         var full: Int
         var rest: [UInt64]

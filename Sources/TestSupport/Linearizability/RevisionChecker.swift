@@ -1,8 +1,8 @@
 /// Checks a whole history against what etcd promises of revisions: each change has one of its own, they grow in real
 /// time over all keys, and an answer with revision n shows the store as it was after change n.
 ///
-/// O(n log n). It finds what the search for a linear order finds key by key, as far as answers carry revisions, and what
-/// only shows across keys.
+/// O(n log n). It finds what the search for a linear order finds key by key, as far as answers carry revisions, and
+/// what only shows across keys.
 public enum RevisionChecker {
     public struct Violation: Error, Sendable, CustomStringConvertible {
         public var rule: String

@@ -104,6 +104,7 @@ var targets: [Target] = [
         swiftSettings: strict),
 
     tests("BaseTests", ["Base"]),
+    tests("TestSupportTests", ["Base"]),
     tests("PlatformTests", ["Base", "Platform", "PlatformLinux", "PlatformSim"]),
     tests("EtcdProtoTests", ["Base", "EtcdProto", protobuf]),
     tests("RaftCoreTests", ["Base", "RaftCore", "replicated-counter"]),

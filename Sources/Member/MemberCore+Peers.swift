@@ -28,6 +28,7 @@ extension MemberCore {
             sendingSnapshots.ended(failed: failed, at: now)
             node.reportSnapshot(to: id, failed: failed)
         case .activity(let id, let since): peers.setActivity(of: id, since: since)
+        case .ended(let id): peerHasEnded(id)
         case .versions(let answers):
             peers.isAskingVersions = false
             peers.take(answers)
@@ -36,6 +37,14 @@ extension MemberCore {
         case .leaseAnswered(let number, let answer): leaseQuestionAnswered(number, answer)
         case .removedFromCluster: removedFromCluster()
         }
+    }
+
+    private func peerHasEnded(_ id: MemberID) {
+        guard id == node.leader, !node.isLeader else { return }
+        log(
+            .warn, "the leader's process has ended; not waiting for the election timeout",
+            ["local-member-id": "\(localID)", "leader-id": "\(id)", "term": "\(node.term)"])
+        node.leaderHasEnded()
     }
 
     private func step(_ message: Message) {

@@ -78,6 +78,9 @@ public enum PeerReport: Sendable {
     case snapshotSent(to: MemberID, failed: Bool)
     /// Since when a peer has been reached without a failure; nil while it is not.
     case activity(of: MemberID, since: Instant?)
+    /// All connections with a peer are lost and its machine says that nobody listens at any of its addresses: its
+    /// process has ended. Told once until it is reached again.
+    case ended(MemberID)
     /// What the members answered when asked for their versions; nil for one that did not answer. Ordered by ID.
     case versions([PeerVersions])
     /// The windows of the log that a member has finished have changed.

@@ -106,6 +106,19 @@ enum PeerFailure: Error, CustomStringConvertible {
     case timeout
     case closed
 
+    /// `ECONNREFUSED` on Linux.
+    private static let connectionRefused: Int32 = 111
+
+    /// Whether the peer's machine has answered that nobody listens there.
+    static func isRefusal(_ error: any Error) -> Bool {
+        switch error {
+        case let error as IOError: error.errnoCode == connectionRefused
+        case let error as NIOConnectionError:
+            !error.connectionErrors.isEmpty && error.connectionErrors.allSatisfy { isRefusal($0.error) }
+        default: false
+        }
+    }
+
     var description: String {
         switch self {
         case .silent: "i/o timeout"

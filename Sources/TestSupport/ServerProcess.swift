@@ -13,6 +13,10 @@ public final class ServerProcess: Sendable {
         public var wrapper: [String]
         public var readyWithin: Duration
         public var name = "m1"
+        /// The address that it listens on and is reached at.
+        public var host = "127.0.0.1"
+        /// Where `host` is, if not on this machine's own loopback; `wrapper` has to bring the server there.
+        public var network: TestNetwork?
         /// The members that found the cluster, or are in it when this one joins; nil for this one alone.
         public var initialCluster: String?
         /// The members that found the cluster are found as `arguments` say; `initialCluster` is not used.
@@ -20,7 +24,7 @@ public final class ServerProcess: Sendable {
         /// It joins a cluster that runs.
         public var joins = false
 
-        public var peerURL: String { "http://127.0.0.1:\(peerPort)" }
+        public var peerURL: String { "http://\(host):\(peerPort)" }
 
         public init(
             dataDirectory: String, clientPort: Int = LoopbackPorts.next(), peerPort: Int = LoopbackPorts.next(),
@@ -59,13 +63,13 @@ public final class ServerProcess: Sendable {
     static let readyLines = ["ready to serve client requests", "serving client traffic insecurely"]
 
     /// `127.0.0.1:port`, as etcdctl takes it.
-    public var endpoint: String { "127.0.0.1:\(options.clientPort)" }
+    public var endpoint: String { "\(options.host):\(options.clientPort)" }
     public var pid: Int32 { child.pid }
     public var isRunning: Bool { child.isRunning }
 
     /// The arguments that make it the member that the options describe.
     public static func arguments(of program: ServerProgram, _ options: Options) -> [String] {
-        let client = "http://127.0.0.1:\(options.clientPort)"
+        let client = "http://\(options.host):\(options.clientPort)"
         let peer = options.peerURL
         return program.arguments + [
             "--name", options.name, "--data-dir", options.dataDirectory, "--listen-client-urls", client,

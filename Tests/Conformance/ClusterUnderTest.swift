@@ -196,9 +196,9 @@ final class ClusterUnderTest {
             }, timeout: timeout)
     }
 
-    func get(_ key: String, at i: Int) async throws -> String? {
+    func get(_ key: String, at i: Int, timeout: TimeAmount = .seconds(8)) async throws -> String? {
         let response: Etcdserverpb_RangeResponse = try await ask(
-            i, "KV/Range", Etcdserverpb_RangeRequest.with { $0.key = Data(key.utf8) })
+            i, "KV/Range", Etcdserverpb_RangeRequest.with { $0.key = Data(key.utf8) }, timeout: timeout)
         return response.kvs.first.map { String(decoding: $0.value, as: UTF8.self) }
     }
 

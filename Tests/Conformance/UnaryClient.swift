@@ -9,10 +9,22 @@ struct UnaryClient: Sendable {
     private let connection: GRPCClientConnection
 
     static func connect(to server: ServerProcess) async throws -> UnaryClient {
-        let group = MultiThreadedEventLoopGroup.singleton
-        let port = server.options.clientPort
-        return UnaryClient(
-            connection: try await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get())
+        try await connect(to: server.options)
+    }
+
+    /// Connects to the server that the options describe, from within its network if it has one.
+    static func connect(to options: ServerProcess.Options) async throws -> UnaryClient {
+        let loop: any EventLoop
+        if let network = options.network {
+            loop = try await NetworkLoops.loop(in: network)
+        } else {
+            loop = MultiThreadedEventLoopGroup.singleton.any()
+        }
+        // The socket is made by the thread that asks for it.
+        let connection = try await loop.flatSubmit {
+            GRPCClientConnection.connect(host: options.host, port: options.clientPort, group: loop)
+        }.get()
+        return UnaryClient(connection: connection)
     }
 
     func call(

@@ -74,6 +74,8 @@ import Testing
         #expect(await eventually { a.host.contains { if case .activity(_, .some) = $0 { true } else { false } } })
         await b.stop()
         #expect(await eventually { a.host.contains { if case .activity(_, nil) = $0 { true } else { false } } })
+        #expect(await eventually { a.host.contains { if case .ended(MemberID(2)) = $0 { true } else { false } } })
+        #expect(!b.host.contains { if case .ended = $0 { true } else { false } })
         for index in 1...200 as ClosedRange<UInt64> { a.send(append(index, to: b, from: a)) }
         #expect(
             await eventually { a.host.contains { if case .unreachable(MemberID(2)) = $0 { true } else { false } } })

@@ -48,6 +48,7 @@ final class PeerProbes {
         case .success(let answer) where answer.status == 200:
             health.isHealthy = true
             health.roundTrip = roundTrip
+            core.record(of: id).value.roundTrips.observe(roundTrip.inSeconds)
             if let theirs = Self.milliseconds(of: answer.body) {
                 let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - roundTrip / 2
                 health.clockDifference = difference

@@ -16,6 +16,9 @@ final class SimulatedCluster {
     /// Members that no message reaches or leaves.
     var cutOff: Set<Int> = []
     private(set) var snapshotsSent = 0
+    /// Whether snapshots are lost on their way, and how many were.
+    var losesSnapshots = false
+    private(set) var snapshotsLost = 0
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -94,8 +97,10 @@ final class SimulatedCluster {
         }
         for snapshot in work.snapshots {
             let target = snapshot.message.to
-            guard let receiver = reachable(target, from: sender), let index = snapshot.message.snapshot?.metadata.index
+            guard let receiver = reachable(target, from: sender), !losesSnapshots,
+                let index = snapshot.message.snapshot?.metadata.index
             else {
+                snapshotsLost += 1
                 members[sender]?.receive(.snapshotSent(to: target, failed: true))
                 continue
             }

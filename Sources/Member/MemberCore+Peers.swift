@@ -24,9 +24,7 @@ extension MemberCore {
         switch report {
         case .messages(let messages): for message in messages { step(message) }
         case .unreachable(let id): node.reportUnreachable(id)
-        case .snapshotSent(let id, let failed):
-            sendingSnapshots.ended(failed: failed, at: now)
-            node.reportSnapshot(to: id, failed: failed)
+        case .snapshotSent(let id, let failed): snapshotSent(to: id, failed: failed)
         case .activity(let id, let since): peers.setActivity(of: id, since: since)
         case .ended(let id): peerHasEnded(id)
         case .versions(let answers):
@@ -132,6 +130,7 @@ extension MemberCore {
             guard id != localID else { return removedFromCluster() }
             peers.forget(id)
             settleDivergence(with: id)
+            sendingSnapshots.forget(id)
             outgoing.changes.append(.remove(id))
         }
     }
@@ -141,6 +140,7 @@ extension MemberCore {
         for member in former.members where applier.cluster[member.id] == nil {
             peers.forget(member.id)
             settleDivergence(with: member.id)
+            sendingSnapshots.forget(member.id)
             outgoing.changes.append(.remove(member.id))
         }
         for id in applier.cluster.removed where !former.isRemoved(id) { outgoing.changes.append(.remove(id)) }

@@ -86,6 +86,7 @@ extension MemberCore {
         figures.committedIndex = node.committed
         figures.appliedIndex = node.applied
         figures.proposalsPending = pending.count
+        figures.isInstallingSnapshot = installing != nil
         figures.readIndexesSlow = reads.slowRounds
         figures.effects = backend.effects.finished
         figures.effectsAgreed = effectsLedger.agreed

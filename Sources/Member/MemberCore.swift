@@ -149,6 +149,7 @@ package final class MemberCore {
         self.now = now
         requestLimit = now + configuration.requestTimeout
         var effects = MemberEffects(wakeAt: now)
+        let appliedBefore = node.applied
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
@@ -172,6 +173,7 @@ package final class MemberCore {
         outbox.drain { sink, batch in effects.responses.append((sink, batch)) }
         swap(&effects.lines, &lines)
         effects.failure = failure
+        effects.hasApplied = node.applied > appliedBefore
         effects.becameReady = becameReady
         becameReady = false
         effects.hasLeft = hasLeft

@@ -47,6 +47,17 @@ public struct MemberStatistics: Sendable {
     /// Heartbeats that left late because the leader was busy.
     public var heartbeatsFailed: UInt64 = 0
 
+    /// Learners that this member has promoted, and refusals to, by their text in order of first occurrence.
+    public var learnerPromotions: UInt64 = 0
+    public var refusedPromotions: [(reason: String, count: UInt64)] = []
+    /// Whether a leader's snapshot is being taken over.
+    public var isInstallingSnapshot = false
+
+    // MARK: Network
+
+    /// Filled in by whoever knows the transport.
+    public var network = NetworkStatistics()
+
     // MARK: Store
 
     public var revision: Int64 = 1

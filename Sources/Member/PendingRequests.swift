@@ -21,6 +21,8 @@ package struct PendingRequests {
         case added(MemberID)
         /// The members.
         case changed
+        /// The members; a learner is a voter now.
+        case promoted
     }
 
     /// What a member proposes by itself.

@@ -55,6 +55,7 @@ final class PeerProbes {
             health.isHealthy = true
             health.roundTrip = roundTrip
             take(answer, of: id, &health)
+            core.record(of: id).value.roundTrips.observe(roundTrip.inSeconds)
             if let theirs = Self.milliseconds(of: answer.body) {
                 let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - roundTrip / 2
                 health.clockDifference = difference

@@ -77,7 +77,7 @@ final class PostPipeline: ResponseReceiver {
         state = .posting(channel)
         var body: [UInt8] = []
         message.encode(to: &body)
-        core.figures.sentBytes += UInt64(body.count)
+        core.record(of: peer).value.sentBytes += UInt64(body.count)
         var headers = core.identity.headers(host: PeerAddress(url: urls.current ?? "")?.host ?? "")
         headers.add(name: "Content-Type", value: "application/protobuf")
         headers.add(name: "Content-Length", value: String(body.count))

@@ -27,11 +27,14 @@ public final class RaftTransport: PeerNetwork {
         public var electionTimeout: Duration
         /// How long a question to a peer or to the member may take.
         public var requestTimeout: Duration
+        /// Bytes a second of all databases that are sent to peers; 0 is no limit.
+        public var snapshotBytesPerSecond: UInt64
 
         public init(
             disk: any Disk, clock: any Clock, snapshotDirectory: String, diskThreads: NIOThreadPool,
-            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7)
+            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7), snapshotBytesPerSecond: UInt64 = 0
         ) {
+            self.snapshotBytesPerSecond = snapshotBytesPerSecond
             self.disk = disk
             self.clock = clock
             self.snapshotDirectory = snapshotDirectory
@@ -133,10 +136,11 @@ public final class RaftTransport: PeerNetwork {
         }
     }
 
-    /// What has been carried so far.
-    public func figures() async throws -> TransportFigures {
+    /// Asks for what has been carried so far; `body` is called with it on the transport's event loop, not at all when
+    /// that has ended.
+    public func withStatistics(_ body: @escaping @Sendable (NetworkStatistics) -> Void) {
         let boxed = core
-        return try await eventLoop.submit { boxed.value?.figures ?? TransportFigures() }.get()
+        eventLoop.execute { body(boxed.value?.statistics ?? NetworkStatistics()) }
     }
 
     /// Closes all connections; what the member still sends is dropped.

@@ -24,13 +24,15 @@ final class TransportCore {
     private var remotes: [(id: MemberID, remote: Remote)] = []
     private(set) var removedMembers: Set<MemberID> = []
     private var snapshotsUnderWay = 0
+    var snapshotPace: SnapshotPace
     private var received: [Message] = []
     private var deliversSoon = false
     private var isStopped = false
     private var wasToldRemoved = false
     /// What Martlet members that ask are told.
     private(set) var effectsNote: EffectsNote
-    var figures = TransportFigures()
+    /// Of senders that did not say who they are.
+    private let strangers = PeerFigures(.none)
     private var probes: PeerProbes?
     private var connections = 0
     private var intakes = 0
@@ -43,6 +45,7 @@ final class TransportCore {
         clock = settings.clock
         storage = SnapshotStorage(disk: settings.disk, directory: settings.snapshotDirectory)
         diskThreads = settings.diskThreads
+        snapshotPace = SnapshotPace(bytesPerSecond: settings.snapshotBytesPerSecond)
         requestTimeout = TimeAmount(settings.requestTimeout)
         connector = PeerConnector(
             eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout))
@@ -84,6 +87,21 @@ final class TransportCore {
         host = nil
     }
 
+    // MARK: Figures
+
+    /// Where to count for a sender.
+    func record(of id: MemberID?) -> PeerFigures {
+        guard let id else { return strangers }
+        return peer(id)?.record ?? remotes.first { $0.id == id }?.remote.record ?? strangers
+    }
+
+    var statistics: NetworkStatistics {
+        var statistics = NetworkStatistics()
+        statistics.peers = (peers.map(\.statistics) + remotes.map(\.remote.record.value)).sorted { $0.id < $1.id }
+        statistics.strangers = strangers.value
+        return statistics
+    }
+
     // MARK: Work of the member
 
     func carry(out work: PeerWork) {
@@ -105,7 +123,8 @@ final class TransportCore {
         case .add(let id, let urls):
             guard id != identity.localID else { return }
             if let peer = peer(id) { return peer.update(urls) }
-            let peer = Peer(id, urls: urls, core: self)
+            let known = remotes.first { $0.id == id }?.remote.record
+            let peer = Peer(id, urls: urls, core: self, record: known ?? PeerFigures(id))
             peers.append(peer)
             peers.sort { $0.id < $1.id }
             remotes.removeAll { entry in
@@ -125,10 +144,10 @@ final class TransportCore {
     private func route(_ message: Message) {
         if let peer = peer(message.to) { return peer.queue(message) }
         if let remote = remotes.first(where: { $0.id == message.to }) {
-            if !remote.remote.pipeline.post(message) { figures.droppedMessages += 1 }
+            // One that is no member yet has no figures of its own.
+            _ = remote.remote.pipeline.post(message)
             return
         }
-        figures.droppedMessages += 1
         logger.debug(
             "ignored message send request; unknown remote peer target",
             metadata: ["type": "\(message.type)", "unknown-target-peer-id": "\(message.to)"])
@@ -141,10 +160,14 @@ final class TransportCore {
             return
         }
         snapshotsUnderWay += 1
+        peer.figures.snapshotsSent.begin()
+        let start = now()
         let post = SnapshotPost(snapshot, to: peer, core: self) { [unowned self, unowned peer] post, error in
             snapshotsUnderWay -= 1
             peer.snapshots.removeAll { $0 === post }
+            peer.figures.snapshotsSent.end(after: error == nil ? (now() - start).inSeconds : nil)
             if let error {
+                peer.figures.sendFailures += 1
                 peer.failed("failed to send database snapshot: \(error)")
                 unreachable(id)
             } else {
@@ -192,7 +215,7 @@ final class TransportCore {
         // Few messages in one turn of the loop: nothing else is going on.
         let isIdle = count <= PeerLimits.idleBatch
         if host?.report(.messages(batch), isIdle: isIdle) != true {
-            figures.refusedMessages += UInt64(count)
+            for message in batch { record(of: message.from).value.receiveFailures += 1 }
             logger.warning("dropped received messages: the member is too busy", metadata: ["count": "\(count)"])
         }
     }
@@ -246,14 +269,4 @@ final class TransportCore {
             }
         }
     }
-}
-
-/// What a transport has carried since it was started.
-public struct TransportFigures: Sendable, Equatable {
-    public var sentBytes: UInt64 = 0
-    public var receivedBytes: UInt64 = 0
-    /// Times that messages to a peer did not fit into its queue, or had no way to go.
-    public var droppedMessages: UInt64 = 0
-    /// Received messages that the member did not take.
-    public var refusedMessages: UInt64 = 0
 }

@@ -1,6 +1,6 @@
 internal import ClientAPI
 internal import Logging
-internal import Member
+package import Member
 internal import NIOCore
 internal import NIOPosix
 internal import PeerTransport
@@ -43,7 +43,8 @@ enum MemberStart {
         let transport = RaftTransport(
             RaftTransport.Settings(
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
-                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout),
+                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout,
+                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond),
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())
@@ -66,9 +67,24 @@ enum MemberStart {
 }
 
 /// A member with its transport.
-struct ClusterMemberProcess {
+struct ClusterMemberProcess: MemberHandle {
     let member: any RunningMember
     let transport: RaftTransport
+
+    func submit(_ requests: [ClientRequest], sink: any ResponseSink, isIdle: Bool) -> Bool {
+        member.submit(requests, sink: sink, isIdle: isIdle)
+    }
+
+    /// The member's figures with the transport's.
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
+        member.withStatistics { [transport] statistics in
+            transport.withStatistics { network in
+                var statistics = statistics
+                statistics.network = network
+                body(statistics)
+            }
+        }
+    }
 
     /// The member first: it hands leadership over, which takes the transport.
     func stop() async {
@@ -79,7 +95,7 @@ struct ClusterMemberProcess {
 
 extension ServerConfiguration {
     /// The part that concerns the member. Sizes fit: validation has bounded them.
-    var member: MemberConfiguration {
+    package var member: MemberConfiguration {
         get throws(ValueError) {
             var member = MemberConfiguration()
             member.name = name
@@ -109,6 +125,8 @@ extension ServerConfiguration {
             member.forcesNewCluster = forceNewCluster
             member.raisesClusterVersion = raiseClusterVersion
             member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
+            member.learnerLimit = Int(clamping: maxLearners)
+            if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }
             return member
         }
     }

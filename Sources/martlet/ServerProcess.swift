@@ -32,9 +32,8 @@ struct ServerProcess {
                 configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
                 onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
                 onRemoved: { continuation.yield(.memberRemoved) })
-            let member = process.member
             let server = ClientServer(
-                configuration: configuration.clientServer, member: member, group: group,
+                configuration: configuration.clientServer, member: process, group: group,
                 processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
                 try await listen(server)

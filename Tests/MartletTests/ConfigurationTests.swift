@@ -1,3 +1,4 @@
+import Member
 import Testing
 import martlet
 
@@ -53,6 +54,36 @@ import martlet
         #expect(it.listenMetricsURLs.isEmpty)
         #expect(it.warningApplyDuration == .milliseconds(100))
         #expect(it.explicit.isEmpty)
+    }
+
+    @Test func limitsOfTheClusterReachTheMember() throws {
+        let plain = try configuration([]).member
+        #expect(plain.learnerLimit == 1)
+        #expect(plain.snapshotCatchUpEntries == 5000)
+        let set = try configuration(["--max-learners=3", "--snapshot-catchup-entries", "70"]).member
+        #expect(set.learnerLimit == 3)
+        #expect(set.snapshotCatchUpEntries == 70)
+        #expect(try configuration([], ["ETCD_MAX_LEARNERS": "2"]).member.learnerLimit == 2)
+        // As 3.6 called them.
+        let former = try configuration(
+            ["--experimental-max-learners=3"], ["ETCD_EXPERIMENTAL_SNAPSHOT_CATCHUP_ENTRIES": "70"]
+        ).member
+        #expect(former.learnerLimit == 3)
+        #expect(former.snapshotCatchUpEntries == 70)
+        #expect(
+            try configuration(["--config-file=c.yml"], file: "snapshot-catchup-entries: 9").member
+                .snapshotCatchUpEntries == 9)
+        #expect(try configuration(["--snapshot-catchup-entries=0"]).member.snapshotCatchUpEntries == 5000)
+        #expect(try configuration(["--max-learners=-1"]).member.learnerLimit == -1)
+    }
+
+    @Test func speedOfSnapshots() throws {
+        #expect(try configuration([]).snapshotSendBytesPerSecond == 0)
+        #expect(
+            try configuration(["--snapshot-send-bytes-per-second=10000000"]).snapshotSendBytesPerSecond == 10_000_000)
+        #expect(
+            refusal(["--snapshot-send-bytes-per-second=16383"])
+                == .invalid("--snapshot-send-bytes-per-second must be 0 or at least 16384 (set to 16383)"))
     }
 
     /// Every default of the table is a value of its kind, and the struct says the same.

@@ -26,6 +26,9 @@ final class SimulatedCluster {
     /// Questions about leases that a leader is to answer: by its ticket, and whom the answer goes to.
     private var questions: [UInt64: (leader: Int, asker: Int, question: ForwardedLeaseQuestion)] = [:]
     private var lastQuestion: UInt64 = 1 << 40
+    /// Whether snapshots are lost on their way, and how many were.
+    var losesSnapshots = false
+    private(set) var snapshotsLost = 0
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -127,8 +130,10 @@ final class SimulatedCluster {
         if let windows = work.effects { effects[sender] = windows }
         for snapshot in work.snapshots {
             let target = snapshot.message.to
-            guard let receiver = reachable(target, from: sender), let index = snapshot.message.snapshot?.metadata.index
+            guard let receiver = reachable(target, from: sender), !losesSnapshots,
+                let index = snapshot.message.snapshot?.metadata.index
             else {
+                snapshotsLost += 1
                 members[sender]?.receive(.snapshotSent(to: target, failed: true))
                 continue
             }

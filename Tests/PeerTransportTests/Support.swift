@@ -100,7 +100,9 @@ final class TestPeer {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1") async throws {
+    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1", snapshotBytesPerSecond: UInt64 = 0)
+        async throws
+    {
         self.id = MemberID(id)
         port = LoopbackPorts.next()
         host = FakeHost(members: [
@@ -112,7 +114,8 @@ final class TestPeer {
         logger.logLevel = .critical
         transport = RaftTransport(
             .init(
-                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads),
+                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads,
+                snapshotBytesPerSecond: snapshotBytesPerSecond),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(
             localID: self.id, clusterID: clusterID, peerURLs: ["http://127.0.0.1:\(port)"],
@@ -130,6 +133,11 @@ final class TestPeer {
         var work = PeerWork()
         work.messages = messages
         transport.carry(work)
+    }
+
+    /// What the transport has counted.
+    func statistics() async -> NetworkStatistics {
+        await withCheckedContinuation { done in transport.withStatistics { done.resume(returning: $0) } }
     }
 
     func stop() async {

@@ -33,6 +33,7 @@ package struct MetricsPage: Sendable {
         addCompaction(to: &out)
         addDisk(to: &out)
         addBoundedReads(to: &out)
+        addPeers(to: &out)
         addHealth(to: &out)
         addCalls(to: &out)
         addProcess(to: &out)
@@ -83,6 +84,16 @@ package struct MetricsPage: Sendable {
         out.counter("etcd_server_proposals_failed_total", "Proposals that failed.", member.proposalsFailed)
         out.counter("etcd_server_read_indexes_failed_total", "Read indexes that failed.", member.readIndexesFailed)
         out.counter("etcd_server_slow_read_indexes_total", "Read indexes that came late.", member.readIndexesSlow)
+        out.gauge(
+            "etcd_server_snapshot_apply_in_progress_total", "1 while a leader's snapshot is being taken over.",
+            member.isInstallingSnapshot ? 1 : 0)
+        out.counter(
+            "etcd_server_learner_promote_successes", "Learners promoted by this member.", member.learnerPromotions)
+        for (reason, count) in member.refusedPromotions {
+            out.counter(
+                "etcd_server_learner_promote_failures", "Promotions refused by this member.", count,
+                [("Reason", reason)])
+        }
         out.counter("etcd_server_slow_apply_total", "Applies slower than the warning limit.", member.slowApplies)
         for apply in member.applies {
             out.histogram(

@@ -7,9 +7,18 @@ package enum FlagTable {
 
     package static let all: [Flag] = sections.flatMap(\.flags)
 
-    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    /// What versions before 3.7 called some flags, taken without a line in the help text.
+    package static let former: [Flag] = [
+        .signed("experimental-max-learners", "1", \.maxLearners, ""),
+        .unsigned("experimental-snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries, ""),
+    ]
+
+    /// All that can be given.
+    package static let known = all + former
+
+    private static let byName = Dictionary(uniqueKeysWithValues: known.map { ($0.name, $0) })
     private static let byFileKey = Dictionary(
-        uniqueKeysWithValues: all.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
+        uniqueKeysWithValues: known.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
 
     package static func flag(named name: String) -> Flag? { byName[name] }
     package static func flag(fileKey: String) -> Flag? { byFileKey[fileKey] }
@@ -283,8 +292,11 @@ package enum FlagTable {
             .notYet(.duration, "watch-progress-notify-interval", "0s", "Interval of progress messages; 0 is 10m."),
             .notYet(.duration, "downgrade-check-time", "5s", "Interval of looking whether a downgrade is complete."),
             .notYet(.unsigned, "bootstrap-defrag-threshold-megabytes", "0", "Megabytes to free by a defrag at start."),
-            .notYet(.signed, "max-learners", "1", "Learners that the cluster may have."),
-            .notYet(.unsigned, "snapshot-catchup-entries", "5000", "Log entries kept behind a snapshot."),
+            .signed(
+                "max-learners", "1", \.maxLearners, "Learners that the cluster may have; the same on every member."),
+            .unsigned(
+                "snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries,
+                "Log entries kept behind a snapshot for slow followers; 0 is 5000."),
         ])
 
     private static let own = FlagSection(
@@ -296,6 +308,9 @@ package enum FlagTable {
             .bool(
                 "manual-nospace-disarm", "false", \.manualNoSpaceDisarm,
                 "Leave the NOSPACE alarm to an operator even when there is space again, as etcd does."),
+            .unsigned(
+                "snapshot-send-bytes-per-second", "0", \.snapshotSendBytesPerSecond,
+                "Bytes a second of all database snapshots that this member sends to others; 0 is no limit."),
         ])
 
     private static let unsafety = FlagSection(

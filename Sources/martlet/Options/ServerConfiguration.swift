@@ -57,6 +57,12 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var forceNewCluster = false
     package var raiseClusterVersion = false
     package var manualNoSpaceDisarm = false
+    /// Negative is as good as 0.
+    package var maxLearners: Int64 = 1
+    /// 0 is 5000.
+    package var snapshotCatchUpEntries: UInt64 = 5000
+    /// 0 is no limit.
+    package var snapshotSendBytesPerSecond: UInt64 = 0
 
     /// The names of what was set by flag, variable or file, the rest being defaults.
     package var explicit: Set<String> = []

@@ -73,6 +73,12 @@ extension ServerConfiguration {
         ] where value > UInt64(Int32.max) {
             throw ValueError("\(flag) must be at most \(Int32.max) (set to \(value))")
         }
+        let slowest: UInt64 = 16 << 10
+        if snapshotSendBytesPerSecond > 0 && snapshotSendBytesPerSecond < slowest {
+            throw ValueError(
+                "--snapshot-send-bytes-per-second must be 0 or at least \(slowest) "
+                    + "(set to \(snapshotSendBytesPerSecond))")
+        }
         if backendBatchInterval < .zero {
             throw ValueError("--backend-batch-interval must not be negative")
         }

@@ -145,7 +145,7 @@ var targets: [Target] = [
             nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
-    tests("MartletTests", ["PlatformLinux", "martlet", logging]),
+    tests("MartletTests", ["Base", "PlatformLinux", "martlet", logging]),
     tests("Conformance", ["Base", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, logging]),
     tests("Tidy", []),
 ]

@@ -148,7 +148,7 @@ var targets: [Target] = [
             nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
-    tests("MartletTests", ["Member", "PlatformLinux", "martlet", logging]),
+    tests("MartletTests", ["Base", "Member", "PlatformLinux", "martlet", logging]),
     tests("Conformance", ["Base", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, logging]),
     tests("Tidy", []),
 ]

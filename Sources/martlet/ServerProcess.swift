@@ -20,16 +20,32 @@ struct ServerProcess {
 
     func run() async {
         let (events, continuation) = AsyncStream.makeStream(of: ProcessEvent.self)
+        let (early, earlyContinuation) = AsyncStream.makeStream(of: TerminationSignals.Signal.self)
         // Before the first thread starts, so that no signal ends the process half way.
-        let signals = TerminationSignals { continuation.yield(.signal($0)) }
+        let signals = TerminationSignals { signal in
+            if case .terminated = earlyContinuation.yield(signal) { continuation.yield(.signal(signal)) }
+        }
         warn()
         logStart()
         do {
             let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
             let diskThreads = NIOThreadPool(numberOfThreads: Self.diskThreads)
             diskThreads.start()
+            let finding = Task {
+                defer { earlyContinuation.finish() }
+                return try await MemberStart.settings(
+                    configuration, logger, eventLoop: group.next(), blockingThreads: diskThreads)
+            }
+            // A member that still looks for its cluster has nothing to close.
+            for await signal in early {
+                logger.info(
+                    "received signal; shutting down before the member has started",
+                    metadata: ["signal": "\(signal.name)"])
+                signals.endProcess(by: signal)
+            }
+            let settings = try await finding.value
             let process = try await MemberStart.start(
-                configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
+                settings, configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
                 onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
                 onRemoved: { continuation.yield(.memberRemoved) })
             let server = ClientServer(

@@ -1,3 +1,4 @@
+internal import Base
 internal import Logging
 internal import Member
 internal import Membership
@@ -30,6 +31,13 @@ struct ClusterEntry {
     /// Completes the settings of a member that is about to start for the first time.
     func prepare(_ settings: inout MemberConfiguration) async throws {
         if !configuration.discovery.domain.isEmpty { try await findByServiceRecords(&settings) }
+        if !configuration.discovery.endpoints.isEmpty {
+            // Until the others are known this member is alone.
+            settings.initialCluster = settings.peerURLs.sorted().map {
+                FoundingMember(name: settings.name, peerURL: $0)
+            }
+            settings.initialClusterToken = configuration.discovery.token
+        }
         if configuration.initialClusterState == "existing" {
             try await join(&settings)
         } else {
@@ -40,6 +48,9 @@ struct ClusterEntry {
     // MARK: Joining
 
     private func join(_ settings: inout MemberConfiguration) async throws {
+        guard configuration.discovery.endpoints.isEmpty else {
+            throw ValueError("discovery endpoints should not be set when joining existing initial cluster")
+        }
         try settings.validateInitialCluster(joins: true)
         let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.joiningTimeout)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else {
@@ -66,6 +77,7 @@ struct ClusterEntry {
                 (listed + settings.peerURLs).compactMap { try? ServerURL($0) })
         }
         try settings.validateInitialCluster(joins: false)
+        if !configuration.discovery.endpoints.isEmpty { return try await findByToken(&settings) }
         let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.foundingTimeout)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else { return }
         let own = settings.peerURLs.sorted()
@@ -99,5 +111,27 @@ struct ClusterEntry {
             logger.info("got bootstrap from DNS for etcd-server", metadata: ["node": "\(pair)"])
         }
         settings.initialCluster = pairs.map { FoundingMember(name: $0.name, peerURL: $0.url.description) }
+    }
+
+    private func findByToken(_ settings: inout MemberConfiguration) async throws {
+        var logger = logger
+        logger[metadataKey: "discovery-token"] = "\(configuration.discovery.token)"
+        logger[metadataKey: "discovery-endpoints"] = "\(configuration.discovery.endpoints.joined(separator: ","))"
+        let discovery = ClusterDiscovery(
+            token: configuration.discovery.token,
+            service: try EtcdDiscoveryService(configuration.discovery, eventLoop: eventLoop), logger: logger)
+        let id = MemberID(peerURLs: settings.peerURLs, token: settings.initialClusterToken)
+        let own = settings.initialCluster.map { "\($0.name)=\($0.peerURL)" }.joined(separator: ",")
+        let pairs: [InitialCluster.Pair]
+        do {
+            pairs = try await discovery.join(id, as: own)
+        } catch {
+            throw ValueError("failed to join discovery cluster (\(error))")
+        }
+        settings.initialCluster = pairs.map { FoundingMember(name: $0.name, peerURL: $0.url.description) }
+        logger.info(
+            "discovery joined cluster successfully",
+            metadata: ["cluster": .array(pairs.map { .string($0.description) })])
+        try settings.validateInitialCluster(joins: false)
     }
 }

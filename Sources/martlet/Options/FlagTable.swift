@@ -116,46 +116,49 @@ package enum FlagTable {
                 "strict-reconfig-check", "true", \.strictReconfigCheck,
                 "Refuse changes of the membership that endanger the quorum."),
             .bool("pre-vote", "true", \.preVote, "Ask for votes before a term is raised."),
-            .notYet(
-                .text, "discovery-token", "", fileKey: "discovery-config.token", "Discovery: token of the cluster."),
-            .notYet(
-                .list, "discovery-endpoints", "", fileKey: "discovery-config.client.endpoints",
+            .text(
+                "discovery-token", "", \.discovery.token, fileKey: "discovery-config.token",
+                "Discovery: token of the cluster; needs --discovery-endpoints."),
+            .list(
+                "discovery-endpoints", "", \.discovery.endpoints, fileKey: "discovery-config.client.endpoints",
                 "Discovery: endpoints of the discovery service."),
-            .notYet(
-                .duration, "discovery-dial-timeout", "2s", fileKey: "discovery-config.client.dial-timeout",
-                "Discovery: timeout of a connect."),
-            .notYet(
-                .duration, "discovery-request-timeout", "5s", fileKey: "discovery-config.client.request-timeout",
-                "Discovery: timeout of a request."),
-            .notYet(
-                .duration, "discovery-keepalive-time", "2s", fileKey: "discovery-config.client.keepalive-time",
-                "Discovery: time between pings."),
-            .notYet(
-                .duration, "discovery-keepalive-timeout", "6s", fileKey: "discovery-config.client.keepalive-timeout",
-                "Discovery: wait for the answer to a ping."),
-            .notYet(
-                .bool, "discovery-insecure-transport", "true",
+            .duration(
+                "discovery-dial-timeout", "2s", \.discovery.dialTimeout,
+                fileKey: "discovery-config.client.dial-timeout", "Discovery: timeout of a connect."),
+            .duration(
+                "discovery-request-timeout", "5s", \.discovery.requestTimeout,
+                fileKey: "discovery-config.client.request-timeout", "Discovery: timeout of a request."),
+            .duration(
+                "discovery-keepalive-time", "2s", \.discovery.keepaliveTime,
+                fileKey: "discovery-config.client.keepalive-time", "Discovery: time between pings; at least 10s."),
+            .duration(
+                "discovery-keepalive-timeout", "6s", \.discovery.keepaliveTimeout,
+                fileKey: "discovery-config.client.keepalive-timeout", "Discovery: wait for the answer to a ping."),
+            .bool(
+                "discovery-insecure-transport", "true", \.discovery.insecureTransport,
                 fileKey: "discovery-config.client.secure.insecure-transport", "Discovery: no TLS."),
-            .notYet(
-                .bool, "discovery-insecure-skip-tls-verify", "false",
+            .bool(
+                "discovery-insecure-skip-tls-verify", "false", \.discovery.insecureSkipVerify,
                 fileKey: "discovery-config.client.secure.insecure-skip-tls-verify",
                 "Discovery: do not verify the server's certificate."),
-            .notYet(
-                .text, "discovery-cert", "", fileKey: "discovery-config.client.secure.cert",
+            .text(
+                "discovery-cert", "", \.discovery.certFile, fileKey: "discovery-config.client.secure.cert",
                 "Discovery: client certificate."),
-            .notYet(
-                .text, "discovery-key", "", fileKey: "discovery-config.client.secure.key",
+            .text(
+                "discovery-key", "", \.discovery.keyFile, fileKey: "discovery-config.client.secure.key",
                 "Discovery: the certificate's key."),
-            .notYet(
-                .text, "discovery-cacert", "", fileKey: "discovery-config.client.secure.cacert",
+            .text(
+                "discovery-cacert", "", \.discovery.authoritiesFile, fileKey: "discovery-config.client.secure.cacert",
                 "Discovery: bundle of trusted authorities."),
-            .notYet(
-                .text, "discovery-user", "", fileKey: "discovery-config.client.auth.username",
+            .text(
+                "discovery-user", "", \.discovery.user, fileKey: "discovery-config.client.auth.username",
                 "Discovery: user or user:password."),
-            .notYet(
-                .text, "discovery-password", "", fileKey: "discovery-config.client.auth.password",
+            .text(
+                "discovery-password", "", \.discovery.password, fileKey: "discovery-config.client.auth.password",
                 "Discovery: password."),
-            .notYet(.text, "discovery-fallback", "exit", fileKey: "", "Discovery: what to do when it fails."),
+            .text(
+                "discovery-fallback", "exit", \.discoveryFallback, kind: .choice(["exit", "proxy"]), fileKey: "",
+                "What etcd did when v2 discovery failed; only 'exit' is left."),
             .text(
                 "discovery-srv", "", \.discovery.domain, "DNS domain whose SRV records name the founding members."),
             .text("discovery-srv-name", "", \.discovery.serviceSuffix, "Suffix of the SRV records' service name."),

@@ -39,6 +39,7 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var initialClusterState = "new"
     package var initialClusterToken = "etcd-cluster"
     package var discovery = DiscoveryConfiguration()
+    package var discoveryFallback = "exit"
     package var advertiseClientURLs: [ServerURL] = []
     package var strictReconfigCheck = true
     package var preVote = true

@@ -42,7 +42,8 @@ final class TransportCore {
         diskThreads = settings.diskThreads
         requestTimeout = TimeAmount(settings.requestTimeout)
         connector = PeerConnector(
-            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout))
+            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout),
+            tls: settings.dialTLS)
     }
 
     func now() -> Instant { clock.now() }

@@ -22,7 +22,8 @@ enum MemberStart {
     ///   - onFailure: called once, with the reason, when the member cannot go on.
     ///   - onRemoved: called once, when the member is no part of its cluster any more.
     static func start(
-        _ configuration: ServerConfiguration, _ logger: Logger, eventLoop: any EventLoop, diskThreads: NIOThreadPool,
+        _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger, eventLoop: any EventLoop,
+        diskThreads: NIOThreadPool,
         onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
         onRemoved: @escaping @Sendable () -> Void
     ) async throws -> ClusterMemberProcess {
@@ -37,13 +38,14 @@ enum MemberStart {
             }
         } else {
             let entry = ClusterEntry(
-                configuration, eventLoop: eventLoop, blockingThreads: diskThreads, logger: logger)
+                configuration, tls: tls.dialling, eventLoop: eventLoop, blockingThreads: diskThreads, logger: logger)
             try await entry.prepare(&settings)
         }
         let transport = RaftTransport(
             RaftTransport.Settings(
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
-                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout),
+                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout,
+                listenTLS: tls.peers, dialTLS: tls.dialling),
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())

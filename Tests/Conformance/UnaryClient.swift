@@ -1,7 +1,10 @@
 import EtcdProto
 import HTTP2
+import Logging
 import NIOCore
 import NIOPosix
+import PlatformLinux
+import TLS
 import TestSupport
 
 /// A connection to a server under test, for unary calls as `async` functions. Usable from any number of tasks at once.
@@ -10,9 +13,28 @@ struct UnaryClient: Sendable {
 
     static func connect(to server: ServerProcess) async throws -> UnaryClient {
         let group = MultiThreadedEventLoopGroup.singleton
-        let port = server.options.clientPort
+        return try await connect(port: server.options.clientPort, security: server.options.security, group: group)
+    }
+
+    /// - Parameter security: nil for a port without TLS.
+    static func connect(
+        port: Int, security: TestSecurity?, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) async throws -> UnaryClient {
+        var configuration = ClientConfiguration()
+        if let security {
+            var settings = TLSSettings()
+            settings.certificateFile = security.client.certificate
+            settings.keyFile = security.client.key
+            settings.trustedCAFile = security.authority
+            let tls = try ClientTLS(
+                settings, offering: ["h2"], disk: LinuxDisk(),
+                logger: Logger(label: "client") { _ in SwiftLogNoOpLogHandler() })
+            configuration.secure = { try tls.install(on: $0, host: "127.0.0.1") }
+        }
         return UnaryClient(
-            connection: try await GRPCClientConnection.connect(host: "127.0.0.1", port: port, group: group).get())
+            connection: try await GRPCClientConnection.connect(
+                host: "127.0.0.1", port: port, group: group, configuration: configuration
+            ).get())
     }
 
     func call(

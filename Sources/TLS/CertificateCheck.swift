@@ -9,12 +9,12 @@ struct CertificateCheck: Sendable {
     private let hostNames: [String]
     private let revoked: Reloading<RevocationList>?
     /// nil when certificates need not fit the address that they come from.
-    private let names: (any NameService)?
+    private let names: (any HostNames)?
     /// Name or address for which the certificate must be valid; nil for any. NIOSSL's own comparison is laxer than
     /// Go's: a certificate for the address that was connected to passes for every name.
     var host: String?
 
-    init(_ settings: TLSSettings, revoked: Reloading<RevocationList>?, names: (any NameService)?) {
+    init(_ settings: TLSSettings, revoked: Reloading<RevocationList>?, names: (any HostNames)?) {
         commonNames = settings.allowedCommonNames
         hostNames = settings.allowedHostNames
         self.revoked = revoked
@@ -69,7 +69,7 @@ extension CertificateNames {
 
     /// Whether one of the names is the host's, by its own name or by the addresses of the name. Names with `*` are
     /// compared with the host's own alone. Blocks on the name service.
-    package func belongs(to host: String, by service: some NameService) -> Bool {
+    package func belongs(to host: String, by service: some HostNames) -> Bool {
         if var own = service.name(of: host) {
             if own.hasSuffix(".") { own.removeLast() }
             for name in dnsNames {

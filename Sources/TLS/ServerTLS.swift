@@ -6,7 +6,7 @@ public import Platform
 /// The server side of TLS: etcd's rules for certificates, and files that are read again when they have been replaced.
 ///
 /// ```swift
-/// let tls = try ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), names: LinuxNames(), logger: logger)
+/// let tls = try ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), names: LinuxHostNames(), logger: logger)
 /// // in the initializer of an accepted channel, before other handlers:
 /// try tls.install(on: channel)
 /// ```
@@ -22,7 +22,7 @@ public final class ServerTLS: Sendable {
     ///   - names: asked when clients' certificates are checked against where they come from.
     /// - Throws: when settings or files cannot be used.
     public init(
-        _ settings: TLSSettings, offering protocols: [String], disk: any StampingDisk, names: any NameService,
+        _ settings: TLSSettings, offering protocols: [String], disk: any StampingDisk, names: any HostNames,
         logger: Logger
     ) throws(TLSSetupError) {
         try settings.validate()

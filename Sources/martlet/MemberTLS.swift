@@ -16,7 +16,7 @@ struct MemberTLS {
     /// - Throws: `TLSSetupError`, or `DiskError` when a certificate cannot be made.
     init(_ configuration: ServerConfiguration, logger: Logger) throws {
         let disk = LinuxDisk()
-        let names = LinuxNames()
+        let names = LinuxHostNames()
         let client = try Self.withOwnCertificate(
             configuration.clientTLS, configuration.clientSecurity, "client", configuration.listenClientURLs,
             configuration, logger)

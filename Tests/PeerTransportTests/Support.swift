@@ -101,7 +101,7 @@ final class TestPeer {
             .init(
                 disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads,
                 listenTLS: try security.map {
-                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxNames(), logger: noise)
+                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: noise)
                 }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: noise) }),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(

@@ -87,7 +87,7 @@ import Testing
         return try await promise.futureResult.get()
     }
 
-    private func server(_ settings: TLSSettings, names: any NameService = LinuxNames()) async throws -> EchoServer {
+    private func server(_ settings: TLSSettings, names: any HostNames = LinuxHostNames()) async throws -> EchoServer {
         try await EchoServer(
             ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), names: names, logger: .silent))
     }
@@ -193,7 +193,7 @@ import Testing
         }
     }
 
-    private struct Names: NameService {
+    private struct Names: HostNames {
         func addresses(of name: String) -> [String] { name == "here.example" ? ["127.0.0.1"] : [] }
         func name(of address: String) -> String? { nil }
     }
@@ -315,7 +315,7 @@ import Testing
                 change(&settings)
                 do {
                     _ = try ServerTLS(
-                        settings, offering: [], disk: LinuxDisk(), names: LinuxNames(), logger: .silent)
+                        settings, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: .silent)
                     Issue.record("accepted: \(words)")
                 } catch {
                     for word in words { #expect("\(error)".contains(word), "\(error)") }

@@ -25,7 +25,7 @@ import Testing
     }
 
     /// A name service with fixed answers.
-    private struct Names: NameService {
+    private struct Names: HostNames {
         func addresses(of name: String) -> [String] { name == "m1.example" ? ["10.0.0.9", "10.0.0.1"] : [] }
         func name(of address: String) -> String? { address == "10.0.0.2" ? "m2.example." : nil }
     }

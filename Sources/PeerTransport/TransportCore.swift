@@ -48,7 +48,8 @@ final class TransportCore {
         snapshotPace = SnapshotPace(bytesPerSecond: settings.snapshotBytesPerSecond)
         requestTimeout = TimeAmount(settings.requestTimeout)
         connector = PeerConnector(
-            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout))
+            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout),
+            tls: settings.dialTLS)
     }
 
     func now() -> Instant { clock.now() }

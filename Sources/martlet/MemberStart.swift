@@ -20,7 +20,8 @@ enum MemberStart {
     /// The member's settings; one that has never run finds its cluster first, which may take as long as the others do.
     /// Nothing is written meanwhile.
     static func settings(
-        _ configuration: ServerConfiguration, _ logger: Logger, eventLoop: any EventLoop, blockingThreads: NIOThreadPool
+        _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger, eventLoop: any EventLoop,
+        blockingThreads: NIOThreadPool
     ) async throws -> MemberConfiguration {
         var settings = try configuration.member
         if try settings.hasLog(on: LinuxDisk()) {
@@ -31,7 +32,8 @@ enum MemberStart {
             }
         } else {
             let entry = ClusterEntry(
-                configuration, eventLoop: eventLoop, blockingThreads: blockingThreads, logger: logger)
+                configuration, tls: tls.dialling, eventLoop: eventLoop, blockingThreads: blockingThreads,
+                logger: logger)
             try await entry.prepare(&settings)
         }
         return settings
@@ -42,7 +44,7 @@ enum MemberStart {
     ///   - onFailure: called once, with the reason, when the member cannot go on.
     ///   - onRemoved: called once, when the member is no part of its cluster any more.
     static func start(
-        _ settings: MemberConfiguration, _ configuration: ServerConfiguration, _ logger: Logger,
+        _ settings: MemberConfiguration, _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger,
         eventLoop: any EventLoop, diskThreads: NIOThreadPool,
         onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
         onRemoved: @escaping @Sendable () -> Void
@@ -53,7 +55,8 @@ enum MemberStart {
             RaftTransport.Settings(
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
                 electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout,
-                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond),
+                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond, listenTLS: tls.peers,
+                dialTLS: tls.dialling),
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())

@@ -4,6 +4,7 @@ internal import Logging
 internal import Member
 internal import NIOCore
 internal import NIOPosix
+internal import PeerTransport
 internal import Platform
 internal import PlatformLinux
 
@@ -28,13 +29,14 @@ struct ServerProcess {
         warn()
         logStart()
         do {
+            let tls = try MemberTLS(configuration, logger: logger)
             let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
             let diskThreads = NIOThreadPool(numberOfThreads: Self.diskThreads)
             diskThreads.start()
             let finding = Task {
                 defer { earlyContinuation.finish() }
                 return try await MemberStart.settings(
-                    configuration, logger, eventLoop: group.next(), blockingThreads: diskThreads)
+                    configuration, tls, logger, eventLoop: group.next(), blockingThreads: diskThreads)
             }
             // A member that still looks for its cluster has nothing to close.
             for await signal in early {
@@ -45,14 +47,15 @@ struct ServerProcess {
             }
             let settings = try await finding.value
             let process = try await MemberStart.start(
-                settings, configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
+                settings, configuration, tls, logger, eventLoop: group.next(), diskThreads: diskThreads,
                 onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
                 onRemoved: { continuation.yield(.memberRemoved) })
             let server = ClientServer(
                 configuration: configuration.clientServer, member: process, group: group,
                 processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
-                try await listen(server)
+                try await listen(server, tls)
+                process.transport.share { channel, http1 in try server.install(on: channel, http1: http1) }
             } catch {
                 await stop(server, process, group, drain: .zero)
                 throw error
@@ -82,9 +85,13 @@ struct ServerProcess {
         }
     }
 
-    private func listen(_ server: ClientServer) async throws {
-        for url in configuration.listenMetricsURLs { try await server.serveMetrics(at: url.listenAddress) }
-        for url in configuration.listenClientURLs { try await server.serveClients(at: url.listenAddress) }
+    private func listen(_ server: ClientServer, _ tls: MemberTLS) async throws {
+        for url in configuration.listenMetricsURLs {
+            try await server.serveMetrics(at: url.listenAddress, tls: url.isSecure ? tls.metrics : nil)
+        }
+        for url in configuration.listenClientURLs {
+            try await server.serveClients(at: url.listenAddress, tls: url.isSecure ? tls.clients : nil)
+        }
     }
 
     /// Clients first, so that all answers that the member still gives reach them.
@@ -105,7 +112,9 @@ struct ServerProcess {
         logger.info("ready to serve client requests")
         for url in configuration.listenClientURLs {
             logger.info(
-                "serving client traffic insecurely; this is strongly discouraged!",
+                url.isSecure
+                    ? "serving client traffic securely"
+                    : "serving client traffic insecurely; this is strongly discouraged!",
                 metadata: ["traffic": "grpc+http", "address": "\(url.listenAddress)"])
         }
         for url in configuration.listenMetricsURLs {

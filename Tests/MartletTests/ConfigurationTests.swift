@@ -178,12 +178,8 @@ import martlet
         (["--log-format=xml"], "unknown log format: xml, supported values json, console"),
         (["--log-outputs="], "couldn't open sink \"\": open : no such file or directory"),
         (
-            ["--auto-tls"],
-            "--auto-tls is a setting of etcd that Martlet does not support yet; remove it, or leave it at its default (false)"
-        ),
-        (
-            ["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"],
-            "https://127.0.0.1:1: Martlet does not support TLS listeners yet; use http or unix"
+            ["--memory-mlock"],
+            "--memory-mlock is a setting of etcd that Martlet does not support yet; remove it, or leave it at its default (false)"
         ),
         (
             ["--initial-cluster=a=http://h:1", "--discovery-srv=d"],

@@ -56,7 +56,8 @@ import Testing
         arguments: [
             ("http://127.0.0.1:2380", PeerAddress.tcp(host: "127.0.0.1", port: 2380)),
             ("http://[::1]:2380", .tcp(host: "::1", port: 2380)), ("http://host:1/x", .tcp(host: "host", port: 1)),
-            ("unix:///tmp/s", .unix(path: "/tmp/s")), ("https://127.0.0.1:2380", nil), ("http://127.0.0.1", nil),
+            ("unix:///tmp/s", .unix(path: "/tmp/s")), ("https://127.0.0.1:2380", .tls(host: "127.0.0.1", port: 2380)),
+            ("http://127.0.0.1", nil),
             ("http://127.0.0.1:99999", nil), ("nonsense", nil),
         ] as [(String, PeerAddress?)]) func addresses(url: String, address: PeerAddress?)
     {

@@ -10,6 +10,7 @@ import Platform
 import PlatformLinux
 import RaftCore
 import Synchronization
+import TLS
 import TestSupport
 import Testing
 
@@ -98,29 +99,38 @@ final class TestPeer {
         return pool
     }()
 
-    var url: String { "http://127.0.0.1:\(port)" }
+    private let scheme: String
+    var url: String { "\(scheme)://127.0.0.1:\(port)" }
 
-    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1", snapshotBytesPerSecond: UInt64 = 0)
-        async throws
-    {
+    /// - Parameter security: the same for listening and dialling; nil for plain connections.
+    init(
+        _ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1",
+        snapshotBytesPerSecond: UInt64 = 0, security: TLSSettings? = nil
+    ) async throws {
+        scheme = security == nil ? "http" : "https"
         self.id = MemberID(id)
         port = LoopbackPorts.next()
         host = FakeHost(members: [
             .init(
-                id: MemberID(id), name: "m", peerURLs: ["http://127.0.0.1:\(port)"], clientURLs: ["c"], isLearner: true)
+                id: MemberID(id), name: "m", peerURLs: ["\(scheme)://127.0.0.1:\(port)"], clientURLs: ["c"],
+                isLearner: true)
         ])
         directory = try PackageFiles.temporaryDirectory("peer")
         var logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
+        let noise = logger
         transport = RaftTransport(
             .init(
                 disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads,
-                snapshotBytesPerSecond: snapshotBytesPerSecond),
+                snapshotBytesPerSecond: snapshotBytesPerSecond,
+                listenTLS: try security.map {
+                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: noise)
+                }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: noise) }),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(
-            localID: self.id, clusterID: clusterID, peerURLs: ["http://127.0.0.1:\(port)"],
+            localID: self.id, clusterID: clusterID, peerURLs: ["\(scheme)://127.0.0.1:\(port)"],
             version: try #require(PeerVersion(version)))
-        try await transport.start(identity, host: host, listeningAt: ["http://127.0.0.1:\(port)"])
+        try await transport.start(identity, host: host, listeningAt: [url])
     }
 
     func know(_ others: TestPeer...) {

@@ -28,20 +28,25 @@ enum LayerRules {
             "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Leasing",
             "Auth", "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
         ],
+        "TLS": sockets.union([
+            "Base", "Platform", "NIOTLS", "NIOSSL", "SwiftASN1", "Crypto", "Logging", "Synchronization",
+        ]),
         "PeerTransport": sockets.union([
-            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", "Logging",
+            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "TLS", "EtcdProto", "Logging",
             "Synchronization",
         ]),
         "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([
-            "Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
+            "Base", "Platform", "Member", "MVCC", "TLS", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
             "Synchronization",
         ]),
         "martlet": sockets.union([
-            "Base", "Platform", "PlatformLinux", "EtcdProto", "Member", "Membership", "PeerTransport", "HTTP2",
+            "Base", "Platform", "PlatformLinux", "EtcdProto", "Member", "Membership", "TLS", "PeerTransport", "HTTP2",
             "ClientAPI", "SwiftProtobuf", "Logging", "Yams", "Foundation", "Synchronization",
         ]),
-        "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),
+        "martlet-bench": sockets.union([
+            "HTTP2", "EtcdProto", "TLS", "PlatformLinux", "Logging", "ArgumentParser",
+        ]),
         "martletutl": ["PlatformLinux", "Member", "ArgumentParser", "Foundation"],
         "martlet-transcripts": ["TestSupport", "Foundation"],
     ]

@@ -6,6 +6,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import PeerTransport
 internal import PlatformLinux
+internal import TLS
 
 /// How a member without a log enters its cluster: it founds it with the others, whom the flags, DNS or a discovery
 /// service name, or joins one that runs. All that others are asked for this is asked here.
@@ -15,14 +16,18 @@ struct ClusterEntry {
     private static let foundingTimeout = Duration.seconds(1)
 
     let configuration: ServerConfiguration
+    /// For members with `https` URLs.
+    let tls: ClientTLS
     let eventLoop: any EventLoop
     let lookups: NameLookups
     let logger: Logger
 
     init(
-        _ configuration: ServerConfiguration, eventLoop: any EventLoop, blockingThreads: NIOThreadPool, logger: Logger
+        _ configuration: ServerConfiguration, tls: ClientTLS, eventLoop: any EventLoop,
+        blockingThreads: NIOThreadPool, logger: Logger
     ) {
         self.configuration = configuration
+        self.tls = tls
         self.eventLoop = eventLoop
         self.logger = logger
         lookups = NameLookups(threads: blockingThreads, eventLoop: eventLoop)
@@ -52,7 +57,7 @@ struct ClusterEntry {
             throw ValueError("discovery endpoints should not be set when joining existing initial cluster")
         }
         try settings.validateInitialCluster(joins: true)
-        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.joiningTimeout)
+        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.joiningTimeout, tls: tls)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else {
             throw ValueError(
                 "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs")
@@ -78,7 +83,7 @@ struct ClusterEntry {
         }
         try settings.validateInitialCluster(joins: false)
         if !configuration.discovery.endpoints.isEmpty { return try await findByToken(&settings) }
-        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.foundingTimeout)
+        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.foundingTimeout, tls: tls)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else { return }
         let own = settings.peerURLs.sorted()
         for member in cluster.members where member.peerURLs.sorted() == own && !member.clientURLs.isEmpty {

@@ -167,7 +167,8 @@ final class Peer {
             let now = core.now()
             activity = .active(since: now)
             figures.isActive = true
-            return core.tell(.activity(of: id, since: now))
+            core.tell(.activity(of: id, since: now))
+            return
         }
     }
 

@@ -1,8 +1,8 @@
 package import Base
 package import MVCC
 
-/// What Martlet members tell each other beside etcd's protocol: the windows of the log that they have finished, in a header
-/// of the answer to a probe that asked for them. Format: docs/formats/peer.md, "The hash over effects".
+/// What Martlet members tell each other beside etcd's protocol: the windows of the log that they have finished, in a
+/// header of the answer to a probe that asked for them. Format: docs/formats/peer.md, "The hash over effects".
 package struct EffectsNote: Equatable, Sendable {
     package var cluster: ClusterID
     package var member: MemberID

@@ -1,5 +1,6 @@
 internal import Base
 internal import Logging
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import Platform

@@ -1,4 +1,5 @@
 internal import Base
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import RaftCore

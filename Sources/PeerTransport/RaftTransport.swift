@@ -32,7 +32,8 @@ public final class RaftTransport: PeerNetwork {
 
         public init(
             disk: any Disk, clock: any Clock, snapshotDirectory: String, diskThreads: NIOThreadPool,
-            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7), snapshotBytesPerSecond: UInt64 = 0
+            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7),
+            snapshotBytesPerSecond: UInt64 = 0
         ) {
             self.snapshotBytesPerSecond = snapshotBytesPerSecond
             self.disk = disk

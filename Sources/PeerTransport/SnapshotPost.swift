@@ -113,8 +113,9 @@ final class SnapshotPost: ResponseReceiver {
             channel.writeAndFlush(
                 HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: bytes))), promise: nil)
             if let line = progress.line(sent: offset, at: core.now()) {
-                core.logger.info(
-                    "sending database snapshot", metadata: fields.merging(line.map { ($0.name, "\($0.value)") }) { $1 })
+                var fields = fields
+                for (name, value) in line { fields[name] = .string(value) }
+                core.logger.info("sending database snapshot", metadata: fields)
             }
             readOn()
         }

@@ -94,7 +94,7 @@ final class TransportCore {
 
     var statistics: NetworkStatistics {
         var statistics = NetworkStatistics()
-        statistics.peers = (peers.map(\.statistics) + remotes.map(\.remote.record.value)).sorted { $0.id < $1.id }
+        statistics.peers = (peers.map(\.statistics) + remotes.map { $0.remote.record.value }).sorted { $0.id < $1.id }
         statistics.strangers = strangers.value
         return statistics
     }

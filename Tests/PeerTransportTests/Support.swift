@@ -79,7 +79,10 @@ final class TestPeer {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1", snapshotBytesPerSecond: UInt64 = 0)
+    init(
+        _ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1",
+        snapshotBytesPerSecond: UInt64 = 0
+    )
         async throws
     {
         self.id = MemberID(id)

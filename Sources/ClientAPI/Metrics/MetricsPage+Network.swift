@@ -42,36 +42,47 @@ extension MetricsPage {
                 "etcd_network_peer_sent_failures_total", "Messages to a peer that were dropped.", peer.sendFailures,
                 [("To", "\(peer.id)")])
         }
-        addSnapshots("send", of: peers.map { ($0.snapshotsSent, [("To", "\($0.id)")]) }, to: &out)
-        let senders = peers.map { ($0.snapshotsReceived, [("From", "\($0.id)")]) }
-        let strangers = (member.network.strangers.snapshotsReceived, [("From", "UNKNOWN_SNAPSHOT_SENDER")])
+        addSnapshots("send", of: peers.map { Direction($0.snapshotsSent, "To", "\($0.id)") }, to: &out)
+        let strangers = Direction(member.network.strangers.snapshotsReceived, "From", "UNKNOWN_SNAPSHOT_SENDER")
+        let senders = peers.map { Direction($0.snapshotsReceived, "From", "\($0.id)") }
         addSnapshots("receive", of: senders + [strangers], to: &out)
+    }
+
+    /// Snapshots to or from one peer, with the label that names it.
+    private struct Direction {
+        var snapshots: NetworkStatistics.Snapshots
+        var labels: [(String, String)]
+
+        init(_ snapshots: NetworkStatistics.Snapshots, _ label: String, _ peer: String) {
+            self.snapshots = snapshots
+            labels = [(label, peer)]
+        }
     }
 
     /// - Parameter way: `send` or `receive`.
     private func addSnapshots(
-        _ way: String, of peers: [(snapshots: NetworkStatistics.Snapshots, labels: [(String, String)])],
-        to out: inout MetricsText
+        _ way: String, of peers: [Direction], to out: inout MetricsText
     ) {
         let used = peers.filter(\.snapshots.hasBegun)
-        for (snapshots, labels) in used {
+        for direction in used {
             out.counter(
-                "etcd_network_snapshot_\(way)_failures", "Database snapshots that failed.", snapshots.failed, labels)
+                "etcd_network_snapshot_\(way)_failures", "Database snapshots that failed.", direction.snapshots.failed,
+                direction.labels)
         }
-        for (snapshots, labels) in used {
+        for direction in used {
             out.gauge(
                 "etcd_network_snapshot_\(way)_inflights_total", "Database snapshots under way.",
-                Double(snapshots.underWay), labels)
+                Double(direction.snapshots.underWay), direction.labels)
         }
-        for (snapshots, labels) in used {
+        for direction in used {
             out.counter(
-                "etcd_network_snapshot_\(way)_success", "Database snapshots that arrived.", snapshots.succeeded,
-                labels)
+                "etcd_network_snapshot_\(way)_success", "Database snapshots that arrived.",
+                direction.snapshots.succeeded, direction.labels)
         }
-        for (snapshots, labels) in used {
+        for direction in used {
             out.histogram(
                 "etcd_network_snapshot_\(way)_total_duration_seconds", "Time of a database snapshot.",
-                snapshots.durations, labels)
+                direction.snapshots.durations, direction.labels)
         }
     }
 }

@@ -35,6 +35,14 @@ public struct ClientRequest: Sendable {
         /// - forwarded: another member asks; only the leader knows whether the learner is ready, and nobody asks on.
         case memberPromote(MemberID, forwarded: Bool)
         case moveLeader(to: MemberID)
+        /// `LeaseGrantRequest`, encoded. One without an ID gets one.
+        case leaseGrant([UInt8])
+        case leaseRevoke(LeaseID)
+        /// All leases that this member knows.
+        case leases
+        /// The leader answers; a question of a client is passed on to it. The answer is an encoded
+        /// `LeaseKeepAliveResponse` or `LeaseTimeToLiveResponse`.
+        case lease(LeaseQuestion)
         /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is
         /// empty.
         case probe(linearizable: Bool)

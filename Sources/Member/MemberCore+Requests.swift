@@ -47,8 +47,13 @@ extension MemberCore {
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
+            case .leaseGrant(let bytes):
+                try propose(.leaseGrant, try namingLease(bytes), request, address, deadline)
+            case .leaseRevoke(let id):
+                try propose(.leaseRevoke, OwnMessage.leaseRevoke(id), request, address, deadline)
+            case .lease(let question): try ask(question, request, address, deadline)
             case .hashKV(let bytes): try orderHash(bytes, for: address, until: deadline)
-            case .memberList(false), .probe(false), .status:
+            case .memberList(false), .probe(false), .status, .leases:
                 answer(request.body, to: address, until: deadline)
             }
         } catch {
@@ -58,7 +63,7 @@ extension MemberCore {
 
     // MARK: Reads
 
-    private func enqueue(
+    func enqueue(
         _ request: ClientRequest, _ address: ReplyAddress, _ deadline: Instant
     ) throws(EtcdError) {
         guard reads.count + boundedReads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
@@ -80,7 +85,11 @@ extension MemberCore {
             do throws(EtcdError) {
                 // Rights may have changed while the read waited.
                 try authorize(read.body, read.identity)
-                answer(read.body, to: read.address, until: read.deadline)
+                if case .lease(let question) = read.body {
+                    answer(LeaseWaiter(question, read))
+                } else {
+                    answer(read.body, to: read.address, until: read.deadline)
+                }
             } catch {
                 outbox.refuse(read.address, error)
             }
@@ -109,11 +118,14 @@ extension MemberCore {
             if let age { outbox.bindLast(of: address.sink, to: age) }
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
+        case .leases: answerLeases(to: address)
         case .probe: outbox.answer(address, with: [])
-        case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
+        case .put, .deleteRange, .compaction, .leaseGrant, .leaseRevoke, .alarm, .memberAdd, .memberRemove,
+            .memberUpdate, .memberPromote,
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         case .defragment: preconditionFailure("answered when it comes")
+        case .lease: preconditionFailure("answered by the clock of the leases")
         case .snapshot, .hashKV: preconditionFailure("worked out over more than one turn")
         }
     }

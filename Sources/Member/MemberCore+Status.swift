@@ -89,6 +89,8 @@ extension MemberCore {
         figures.isInstallingSnapshot = installing != nil
         figures.readIndexesSlow = reads.slowRounds
         figures.effects = backend.effects.finished
+        figures.effectsAgreed = effectsLedger.agreed
+        figures.effectsComparisons = effectsLedger.comparisons
         figures.divergences = divergences
         figures.revision = store.currentRevision
         figures.compactRevision = store.compactRevision

@@ -22,6 +22,10 @@ public struct MemberStatistics: Sendable {
 
     /// Hashes over the effects of the last windows of the log, which every member must have alike.
     public var effects: [EffectsHash.Window] = []
+    /// Up to where other members were seen to have the same effects, ordered by ID.
+    public var effectsAgreed: [(member: MemberID, through: LogIndex)] = []
+    /// How often windows were held against another member's.
+    public var effectsComparisons: UInt64 = 0
     /// Members that have come apart from this one, ordered by ID.
     public var divergences: [Divergence] = []
     /// How many were found since the start.
@@ -80,6 +84,10 @@ public struct MemberStatistics: Sendable {
     public var alarms: [Alarm] = []
     public var slowApplies: UInt64 = 0
 
+    // MARK: Leases
+
+    public var leases = LeaseFigures()
+
     // MARK: Durations, in seconds unless named otherwise
 
     public var walFsync = Histogram(from: 0.001, doubling: 14)
@@ -123,6 +131,19 @@ public struct MemberStatistics: Sendable {
             self.success = success
             self.durations = durations
         }
+    }
+
+    /// What became of leases since the start of the process.
+    public struct LeaseFigures: Sendable {
+        public var granted: UInt64 = 0
+        public var revoked: UInt64 = 0
+        /// While this member led.
+        public var renewed: UInt64 = 0
+        public var expired: UInt64 = 0
+        /// Seconds.
+        public var grantedTTL = Histogram(from: 1, doubling: 24)
+
+        public init() {}
     }
 
     /// One entry of the member list.

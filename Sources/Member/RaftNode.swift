@@ -58,6 +58,7 @@ package struct RaftNode {
     }
     package mutating func transferLeadership(to target: MemberID) { raw.transferLeadership(to: target) }
     package mutating func campaign() { raw.campaign() }
+    package mutating func leaderHasEnded() { raw.leaderHasEnded() }
     package mutating func stepDown() { raw.stepDown() }
 
     /// Proposes all entries in one step, or none.

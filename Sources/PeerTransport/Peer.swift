@@ -16,6 +16,9 @@ final class Peer {
     private var readers: [StreamReader] = []
     private let pipeline: PostPipeline
     private(set) var activity: PeerActivity = .unknown
+    /// Where nobody has listened since the peer was reached last.
+    private var refusedURLs: Set<String> = []
+    private var hasToldEnd = false
     /// Without the bytes of the streams that are open.
     let record: PeerFigures
     var figures: NetworkStatistics.Peer {
@@ -157,13 +160,27 @@ final class Peer {
     // MARK: Activity
 
     func succeeded() {
+        refusedURLs = []
+        hasToldEnd = false
         guard case .active = activity else {
             core.logger.info("peer became active", metadata: ["peer-id": "\(id)"])
             let now = core.now()
             activity = .active(since: now)
             figures.isActive = true
-            return core.tell(.activity(of: id, since: now))
+            core.tell(.activity(of: id, since: now))
+            return
         }
+    }
+
+    /// Nobody listens at one of the peer's addresses. That alone says little: what stands in front of a peer may refuse
+    /// new connections while the old ones work.
+    func refused(at url: String) {
+        refusedURLs.insert(url)
+        guard !hasToldEnd, urls.urls.allSatisfy(refusedURLs.contains), appendStream == nil, messageStream == nil,
+            !readers.contains(where: \.isAttached)
+        else { return }
+        hasToldEnd = true
+        core.tell(.ended(id))
     }
 
     func failed(_ reason: String) {

@@ -1,7 +1,7 @@
 package import Platform
 
-/// The speed limit of all database snapshots that a member sends, whatever their number: who wants to send takes a place
-/// in one row. The state alone; whoever asks keeps the time.
+/// The speed limit of all database snapshots that a member sends, whatever their number: who wants to send takes a
+/// place in one row. The state alone; whoever asks keeps the time.
 package struct SnapshotPace: Sendable {
     /// 0 is no limit.
     package let bytesPerSecond: UInt64

@@ -20,6 +20,8 @@ final class StreamReader {
         self.core = core
     }
 
+    var isAttached: Bool { dial.isAttached }
+
     func start() { perform(dial.start()) }
 
     func stop() { perform(dial.stop()) }
@@ -61,6 +63,7 @@ final class StreamReader {
             core.logger.warning("lost TCP streaming connection with remote peer", metadata: fields(error: error))
         }
         peer.failed("failed to \(wasAttached ? "read" : "dial") stream \(kind.rawValue): \(error)")
+        if let url = peer.urls.current, PeerFailure.isRefusal(error) { peer.refused(at: url) }
         peer.urls.moveOn()
         perform(action)
     }

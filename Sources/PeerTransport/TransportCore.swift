@@ -29,6 +29,8 @@ final class TransportCore {
     private var deliversSoon = false
     private var isStopped = false
     private var wasToldRemoved = false
+    /// What Martlet members that ask are told.
+    private(set) var effectsNote: EffectsNote
     /// Of senders that did not say who they are.
     private let strangers = PeerFigures(.none)
     private var probes: PeerProbes?
@@ -37,6 +39,7 @@ final class TransportCore {
 
     init(_ settings: RaftTransport.Settings, identity: PeerIdentity, eventLoop: any EventLoop, logger: Logger) {
         self.identity = identity
+        effectsNote = EffectsNote(cluster: identity.clusterID, member: identity.localID, windows: [])
         self.eventLoop = eventLoop
         self.logger = logger
         clock = settings.clock
@@ -45,7 +48,8 @@ final class TransportCore {
         snapshotPace = SnapshotPace(bytesPerSecond: settings.snapshotBytesPerSecond)
         requestTimeout = TimeAmount(settings.requestTimeout)
         connector = PeerConnector(
-            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout))
+            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout),
+            tls: settings.dialTLS)
     }
 
     func now() -> Instant { clock.now() }
@@ -108,7 +112,9 @@ final class TransportCore {
         for peer in peers where peer.hasQueued { peer.flush() }
         for snapshot in work.snapshots { send(snapshot) }
         for promotion in work.promotions { forward(promotion) }
+        for question in work.leaseQuestions { ask(question) }
         if work.asksVersions { askVersions() }
+        if let windows = work.effects { effectsNote.windows = windows }
     }
 
     func peer(_ id: MemberID) -> Peer? { peers.first { $0.id == id } }
@@ -176,7 +182,9 @@ final class TransportCore {
 
     // MARK: Reports to the member
 
-    func tell(_ report: PeerReport) { host?.report(report, isIdle: false) }
+    /// - Returns: whether the member has taken it.
+    @discardableResult
+    func tell(_ report: PeerReport) -> Bool { host?.report(report, isIdle: false) ?? false }
 
     func unreachable(_ id: MemberID) { tell(.unreachable(id)) }
 

@@ -182,6 +182,14 @@ public struct RawNode<S: Storage>: Sendable {
         raft.checkInvariants()
     }
 
+    /// The leader's process is known to have ended: a follower forgets it and campaigns within a few ticks unless
+    /// another does before. Nothing is lost when that was wrong: a pre-vote finds those who still hear the leader.
+    @_specialize(where S == MemoryStorage)
+    public mutating func leaderHasEnded() {
+        raft.leaderHasEnded()
+        raft.checkInvariants()
+    }
+
     /// The last messages to a peer did not arrive.
     @_specialize(where S == MemoryStorage)
     public mutating func reportUnreachable(_ peer: MemberID) {

@@ -7,7 +7,7 @@ internal import EtcdProto
 struct MartletBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet-bench", abstract: "Measures a server of etcd's v3 API.",
-        subcommands: [Put.self, Range.self])
+        subcommands: [Put.self, Range.self, Outage.self])
 }
 
 extension MartletBench {

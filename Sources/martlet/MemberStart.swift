@@ -17,19 +17,14 @@ extension MemberLoop: RunningMember {}
 
 /// Starts the member; the one place that knows how its settings follow from the flags.
 enum MemberStart {
-    /// - Parameters:
-    ///   - onReady: called once, when clients may be served.
-    ///   - onFailure: called once, with the reason, when the member cannot go on.
-    ///   - onRemoved: called once, when the member is no part of its cluster any more.
-    static func start(
-        _ configuration: ServerConfiguration, _ logger: Logger, eventLoop: any EventLoop, diskThreads: NIOThreadPool,
-        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
-        onRemoved: @escaping @Sendable () -> Void
-    ) async throws -> ClusterMemberProcess {
+    /// The member's settings; one that has never run finds its cluster first, which may take as long as the others do.
+    /// Nothing is written meanwhile.
+    static func settings(
+        _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger, eventLoop: any EventLoop,
+        blockingThreads: NIOThreadPool
+    ) async throws -> MemberConfiguration {
         var settings = try configuration.member
-        let disk = LinuxDisk()
-        let clock = LinuxClock()
-        if try settings.hasLog(on: disk) {
+        if try settings.hasLog(on: LinuxDisk()) {
             if configuration.discovery.isUsed {
                 logger.warning(
                     "discovery is ignored since cluster already initialized; valid logs are found",
@@ -37,14 +32,31 @@ enum MemberStart {
             }
         } else {
             let entry = ClusterEntry(
-                configuration, eventLoop: eventLoop, blockingThreads: diskThreads, logger: logger)
+                configuration, tls: tls.dialling, eventLoop: eventLoop, blockingThreads: blockingThreads,
+                logger: logger)
             try await entry.prepare(&settings)
         }
+        return settings
+    }
+
+    /// - Parameters:
+    ///   - onReady: called once, when clients may be served.
+    ///   - onFailure: called once, with the reason, when the member cannot go on.
+    ///   - onRemoved: called once, when the member is no part of its cluster any more.
+    static func start(
+        _ settings: MemberConfiguration, _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger,
+        eventLoop: any EventLoop, diskThreads: NIOThreadPool,
+        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
+        onRemoved: @escaping @Sendable () -> Void
+    ) async throws -> ClusterMemberProcess {
+        let disk = LinuxDisk()
+        let clock = LinuxClock()
         let transport = RaftTransport(
             RaftTransport.Settings(
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
                 electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout,
-                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond),
+                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond, listenTLS: tls.peers,
+                dialTLS: tls.dialling),
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())

@@ -9,8 +9,8 @@ import Testing
     private static let exceptions = [
         // There is no Go in it, and what a Go version would decide (its known faults) does not apply.
         "etcd_server_go_version",
-        // What applies has no clock (docs/decisions/004-one-member-loop.md), so single requests are not timed; turns that
-        // take long count in etcd_server_slow_apply_total.
+        // What applies has no clock (docs/decisions/004-one-member-loop.md), so single requests are not timed; turns
+        // that take long count in etcd_server_slow_apply_total.
         "etcd_server_apply_duration_seconds",
     ]
 

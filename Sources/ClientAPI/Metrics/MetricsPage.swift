@@ -29,6 +29,7 @@ package struct MetricsPage: Sendable {
         addConsensus(to: &out)
         addStore(to: &out)
         addIntegrity(to: &out)
+        addLeases(to: &out)
         addCompaction(to: &out)
         addDisk(to: &out)
         addBoundedReads(to: &out)
@@ -126,6 +127,15 @@ package struct MetricsPage: Sendable {
             Double(member.compactRevision))
         out.gauge(
             "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all key-value pairs put.", Double(member.putBytes))
+    }
+
+    private func addLeases(to out: inout MetricsText) {
+        out.counter("etcd_debugging_lease_granted_total", "Leases granted.", member.leases.granted)
+        out.counter("etcd_debugging_lease_renewed_total", "Leases renewed while leading.", member.leases.renewed)
+        out.counter("etcd_debugging_lease_revoked_total", "Leases revoked.", member.leases.revoked)
+        out.counter("etcd_debugging_server_lease_expired_total", "Leases that have ended.", member.leases.expired)
+        out.histogram(
+            "etcd_debugging_lease_ttl_total", "Seconds that leases were granted.", member.leases.grantedTTL)
     }
 
     private func addCompaction(to out: inout MetricsText) {

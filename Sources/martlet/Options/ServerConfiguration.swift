@@ -39,11 +39,24 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var initialClusterState = "new"
     package var initialClusterToken = "etcd-cluster"
     package var discovery = DiscoveryConfiguration()
+    package var discoveryFallback = "exit"
     package var advertiseClientURLs: [ServerURL] = []
     package var strictReconfigCheck = true
     package var preVote = true
 
-    // MARK: Security, monitoring, logging, safety
+    // MARK: Security
+
+    package var clientSecurity = SecurityOptions()
+    package var peerSecurity = SecurityOptions()
+    /// Of certificates that are made at the start, in years.
+    package var selfSignedCertificateYears: UInt64 = 1
+    /// For clients and peers; empty is the library's choice.
+    package var cipherSuites: [String] = []
+    package var tlsMinimumVersion = "TLS1.2"
+    /// Empty is the newest.
+    package var tlsMaximumVersion = ""
+
+    // MARK: Access, monitoring, logging, safety
 
     package var corsOrigins = ["*"]
     package var hostWhitelist = ["*"]

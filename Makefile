@@ -33,7 +33,7 @@ run: build ## Start a member on 127.0.0.1:2379 with its data in ./default.etcd
 	.build/release/martlet --data-dir $(DATA)
 
 .PHONY: cluster
-cluster: build ## Start three members on 127.0.0.1, data in ./cluster.etcd; MEMBERS=5 for more
+cluster: build ## Start three members on 127.0.0.1, data in ./cluster.etcd; MEMBERS=5 for more, TLS=1 for TLS
 	@Examples/Cluster/run
 
 # Tests with sockets, threads and processes measure time: they run one at a time, after the others, and not beside them.

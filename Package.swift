@@ -26,7 +26,8 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
-let certificates: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
@@ -53,40 +54,46 @@ var targets: [Target] = [
     layer("SnapshotStore", ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"]),
     layer("Bolt", ["Base", "Platform"]),
     layer("MVCC", ["Base", "Platform", "Bolt", "EtcdProto"]),
+    layer("Leasing", ["Base", "Platform", "MVCC"]),
     layer("Membership", ["Base", "MVCC", "EtcdProto", crypto]),
     layer("Auth", ["Base", "MVCC", "EtcdProto"]),
-    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Auth", "Membership", "EtcdProto"]),
+    layer("Apply", ["Base", "RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Membership", "EtcdProto"]),
     layer(
         "Member",
         [
-            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth", "Membership",
-            "Apply", "EtcdProto", logging, protobuf,
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Leasing", "Auth",
+            "Membership", "Apply", "EtcdProto", logging, protobuf,
         ]),
+    layer("TLS", ["Base", "Platform", crypto, asn1, nioCore, nioPosix, nioTLS, nioSSL, logging]),
     layer(
         "PeerTransport",
         [
-            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", nioCore, nioPosix,
-            nioHTTP1, nioSSL, logging,
+            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "TLS", "EtcdProto", nioCore,
+            nioPosix, nioHTTP1, logging,
         ]),
     .systemLibrary(
         name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
-    layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, nioSSL, logging]),
+    layer("HTTP2", ["Base", "CNGHTTP2", "CZlib", nioCore, nioPosix, nioHTTP1, logging]),
     layer(
         "ClientAPI",
-        ["Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", crypto, nioCore, nioPosix, nioHTTP1, logging]),
+        [
+            "Base", "Platform", "Member", "MVCC", "TLS", "HTTP2", "EtcdProto", crypto, nioCore, nioPosix, nioHTTP1,
+            logging,
+        ]),
     .executableTarget(
         name: "martlet",
         dependencies: [
-            "Base", "Platform", "PlatformLinux", "EtcdProto", "Membership", "Member", "PeerTransport", "HTTP2",
-            "ClientAPI", protobuf, nioCore, nioPosix, nioSSL, certificates, logging, yams,
+            "Base", "Platform", "PlatformLinux", "EtcdProto", "Membership", "Member", "TLS", "PeerTransport", "HTTP2",
+            "ClientAPI", protobuf, nioCore, nioPosix, logging, yams,
         ],
         swiftSettings: strict),
     .executableTarget(
         name: "HTTP2Echo", dependencies: ["HTTP2", nioCore, nioPosix], path: "Benchmarks/HTTP2Echo",
         swiftSettings: strict),
     .executableTarget(
-        name: "martlet-bench", dependencies: ["EtcdProto", "HTTP2", nioCore, nioPosix, arguments],
+        name: "martlet-bench",
+        dependencies: ["EtcdProto", "TLS", "HTTP2", "PlatformLinux", nioCore, nioPosix, logging, arguments],
         swiftSettings: strict),
     .executableTarget(
         name: "martletutl", dependencies: ["PlatformLinux", "Member", arguments], swiftSettings: strict),
@@ -114,6 +121,7 @@ var targets: [Target] = [
         ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "SnapshotStore", "EtcdProto"]),
     tests("BoltTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt"]),
     tests("MVCCTests", ["Base", "Platform", "PlatformLinux", "PlatformSim", "Bolt", "MVCC", "EtcdProto", protobuf]),
+    tests("LeasingTests", ["Base", "Platform", "MVCC", "Leasing"]),
     tests("MembershipTests", ["Base", "Membership", "MVCC", "EtcdProto"]),
     tests(
         "AuthTests",
@@ -128,15 +136,15 @@ var targets: [Target] = [
         "MemberTests",
         [
             "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "WAL", "SnapshotStore", "Bolt", "MVCC",
-            "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
+            "Leasing", "Auth", "Membership", "Apply", "Member", "EtcdProto", logging, protobuf,
         ]),
     tests(
         "PeerTransportTests",
         [
             "Base", "Platform", "PlatformLinux", "RaftCore", "RaftProto", "MVCC", "Member", "PeerTransport",
-            "EtcdProto",
-            nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
+            "TLS", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
         ]),
+    tests("TLSTests", ["Base", "Platform", "PlatformLinux", "TLS", nioCore, nioPosix, logging]),
     tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),
     tests(
         "ClientAPITests",
@@ -146,8 +154,10 @@ var targets: [Target] = [
             nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
-    tests("MartletTests", ["PlatformLinux", "martlet", logging]),
-    tests("Conformance", ["Base", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, logging]),
+    tests("MartletTests", ["Base", "Member", "PlatformLinux", "martlet", logging]),
+    tests(
+        "Conformance",
+        ["Base", "PlatformLinux", "TLS", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, nioHTTP1, logging]),
     tests("Tidy", []),
 ]
 
@@ -162,7 +172,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

@@ -75,8 +75,11 @@ func measureMemory(path: String?, _ scratch: Scratch) throws {
 /// The slices of a compaction with a million keys: as they are put once, and with ten revisions each in a tenth of
 /// them.
 func measureCompaction(_ scratch: Scratch) throws {
-    for (name, keys, rounds) in [("a million keys", total, 1), ("a million revisions of one key", 1, total)] {
-        let store = try Store(scratch.path + "/db-\(keys)")
+    for (name, keys, rounds, part) in [
+        ("a million keys", total, 1, 1.0), ("a million revisions of one key", 1, total, 1.0),
+        ("a million revisions of one key, half of them kept", 1, total, 0.5),
+    ] {
+        let store = try Store(scratch.path + "/db-\(keys)-\(part)")
         let value = [UInt8](repeating: 0x76, count: 100)
         let names = (0..<keys).map(scatteredKey)
         var puts = Timings()
@@ -91,18 +94,26 @@ func measureCompaction(_ scratch: Scratch) throws {
         // Half of the keys once more, so that there is something to remove.
         for name in names.prefix(keys / 2) { try store.put(name, value) }
         try store.commit()
-        try store.keyValues.compact(store.keyValues.currentRevision)
+        try store.keyValues.compact(Int64(Double(store.keyValues.currentRevision) * part))
         store.advance()
         var slices = Timings()
         var rowSlices = Timings()
         var processor = Timings()
         var freezes = Timings()
+        var long: [String] = []
         while store.keyValues.isCompacting {
             let before = store.keyValues.counters.compactedRows
             var slice = Timings()
             let start = Timings.threadTime()
             _ = try slice.measure { try store.keyValues.compactStep() }
-            processor.append(Timings.threadTime() - start)
+            let time = Timings.threadTime() - start
+            processor.append(time)
+            let removed = store.keyValues.counters.compactedRows - before
+            if time > 700_000 {
+                long.append(
+                    "#\(processor.count): \(time / 1000) us of the processor, \(slice.longest), \(removed) rows removed"
+                )
+            }
             if store.keyValues.counters.compactedRows > before { rowSlices.append(slice) } else { slices.append(slice) }
             if store.keyValues.backend.needsCommit {
                 if let batch = freezes.measure({ store.keyValues.backend.freeze() }) {
@@ -114,6 +125,7 @@ func measureCompaction(_ scratch: Scratch) throws {
         print("compaction, \(name): slices that remove no rows: \(slices.summary)")
         print("  slices that remove rows: \(rowSlices.summary)")
         print("  all slices, time of the processor: \(processor.summary)")
+        for line in long.prefix(20) { print("  long: \(line)") }
         print("  its commits on the owner's thread: \(freezes.summary); puts: \(puts.summary)")
         try store.file.close()
     }

@@ -1,5 +1,6 @@
 public import Base
 public import EtcdProto
+public import Leasing
 public import MVCC
 
 /// What came of an entry.
@@ -20,6 +21,8 @@ public struct AppliedEntry: Sendable, Equatable {
     public var waitsForCompaction = false
     /// The write was carried out although this member has no room for it: the member is to raise NOSPACE.
     public var exceedsQuota = false
+    /// What whoever keeps the time of the leases has to know.
+    public var leases = LeaseChange.none
 
     init(requestID: UInt64, outcome: Outcome) {
         self.requestID = requestID
@@ -27,6 +30,14 @@ public struct AppliedEntry: Sendable, Equatable {
     }
 
     static let nothing = AppliedEntry(requestID: 0, outcome: .none)
+}
+
+/// What an entry has done to the leases.
+public enum LeaseChange: Sendable, Equatable {
+    case none
+    case granted(LeaseRecord)
+    case revoked(LeaseID)
+    case checkpointed([LeaseCheckpoint])
 }
 
 /// Why an entry cannot be applied. The member must stop: going on would make its state differ from the others'.

@@ -137,8 +137,8 @@ public final class Applier {
             applied.waitsForCompaction = command.isPhysical
             appendHeader(header, to: &out)
         case .leaseGrant: try grantLease(bytes, at: range, header: header, into: &out, &applied)
-        case .leaseRevoke: try revokeLease(bytes, at: range, header: header, into: &out)
-        case .leaseCheckpoint: try checkpointLeases(bytes, at: range, header: header, into: &out)
+        case .leaseRevoke: try revokeLease(bytes, at: range, header: header, into: &out, &applied)
+        case .leaseCheckpoint: try checkpointLeases(bytes, at: range, header: header, into: &out, &applied)
         case .alarm: try changeAlarms(bytes, at: range, header: header, into: &out)
         case .clusterVersionSet:
             try take(decoding { () throws(WireError) in try ClusterNews(version: bytes, at: range) })
@@ -199,11 +199,12 @@ public struct ApplyLimits: Sendable {
     public var quotaBytes: Int64
     /// Leases of fewer seconds are granted this many.
     public var minimumLeaseTTL: Int64
-    /// Leases of more seconds are refused.
-    public static let maximumLeaseTTL: Int64 = 9_000_000_000
+    /// Checkpoints of leases reach the file below cluster version 3.6, too.
+    public var persistsLeaseCheckpoints: Bool
 
-    public init(quotaBytes: Int64 = 2 << 30, minimumLeaseTTL: Int64 = 2) {
+    public init(quotaBytes: Int64 = 2 << 30, minimumLeaseTTL: Int64 = 2, persistsLeaseCheckpoints: Bool = false) {
         self.quotaBytes = quotaBytes
         self.minimumLeaseTTL = minimumLeaseTTL
+        self.persistsLeaseCheckpoints = persistsLeaseCheckpoints
     }
 }

@@ -11,7 +11,13 @@ public struct MembershipReplay {
     /// Requests of the v2 API met so far.
     public private(set) var legacyRequests = 0
 
-    public init(from cluster: RaftCluster) { self.cluster = cluster }
+    private let learnerLimit: Int
+
+    /// - Parameter learnerLimit: the limit that was in force when the entries were applied.
+    public init(from cluster: RaftCluster, learnerLimit: Int = RaftCluster.defaultLearnerLimit) {
+        self.cluster = cluster
+        self.learnerLimit = learnerLimit
+    }
 
     /// Takes an entry into account. What was refused when it was applied, or cannot be read, changes nothing.
     public mutating func apply(_ entry: Entry) {
@@ -19,7 +25,7 @@ public struct MembershipReplay {
         case .normal: if !entry.data.isEmpty { take(news(of: entry)) }
         case .confChange:
             guard let change = try? ConfChange(decoding: entry.data), let wanted = try? MembershipChange(change),
-                (try? cluster.validate(wanted)) != nil
+                (try? cluster.validate(wanted, learnerLimit: learnerLimit)) != nil
             else { return }
             cluster.apply(wanted)
         case .confChangeV2: break

@@ -76,6 +76,11 @@ extension AuthStore {
         for key in leased { try checkWrite(identity, KeyRange(key: key, rangeEnd: [])) }
     }
 
+    /// Whether someone may be told that these keys are attached to a lease.
+    public mutating func checkRead(ofKeys keys: [[UInt8]], _ identity: ClientIdentity) throws(EtcdError) {
+        for key in keys { try checkRead(identity, KeyRange(key: key, rangeEnd: [])) }
+    }
+
     public mutating func check(
         _ command: DeleteRangeCommand, in bytes: [UInt8], _ identity: ClientIdentity
     ) throws(EtcdError) {

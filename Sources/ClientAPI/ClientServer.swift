@@ -4,6 +4,7 @@ public import NIOCore
 internal import NIOPosix
 public import Platform
 internal import Synchronization
+public import TLS
 
 /// The client side of a member: gRPC and plain HTTP on the client addresses, metrics and health on further ones.
 ///
@@ -81,31 +82,52 @@ public final class ClientServer: Sendable {
             makeService: { services.service(of: $0) })
     }
 
+    /// What is agreed on with a client by ALPN. One that takes both is a browser, `curl` or a scraper of metrics, and
+    /// is served over HTTP/1.1; gRPC clients offer nothing but `h2`.
+    public static let clientProtocols = ["http/1.1", "h2"]
+    public static let metricsProtocols = ["http/1.1"]
+
     /// Listens for clients, both protocols on one port.
+    /// - Parameter tls: nil for plain connections; made with ``clientProtocols``.
     /// - Returns: where it listens, which tells the port when 0 was asked for.
     @discardableResult
-    public func serveClients(at address: ListenAddress) async throws(ListenError) -> SocketAddress? {
+    public func serveClients(
+        at address: ListenAddress, tls: ServerTLS? = nil
+    ) async throws(ListenError) -> SocketAddress? {
+        let secure = tls.map { tls in { @Sendable (channel: any Channel) in try tls.install(on: channel) } }
         do {
             switch address {
             case .tcp(let host, let port):
-                return try await grpc.bind(host: ListenAddress.numeric(host), port: port).get().localAddress
+                return try await grpc.bind(
+                    host: ListenAddress.numeric(host), port: port, secure: secure
+                ).get().localAddress
             case .unix(let path):
-                return try await grpc.bind(unixPath: path).get().localAddress
+                return try await grpc.bind(unixPath: path, secure: secure).get().localAddress
             }
         } catch {
             throw ListenError(address, error)
         }
     }
 
+    /// Serves gRPC on a connection that somebody else has accepted on one of the group's event loops; if it does not
+    /// speak HTTP/2, `http1` completes its pipeline. To be called on the channel's loop.
+    public func install(on channel: any Channel, http1: @escaping @Sendable (any Channel) throws -> Void) throws {
+        try grpc.install(on: channel, http1: http1)
+    }
+
     /// Listens for those who want metrics and health alone.
+    /// - Parameter tls: nil for plain connections; made with ``metricsProtocols``.
     @discardableResult
-    public func serveMetrics(at address: ListenAddress) async throws(ListenError) -> SocketAddress? {
+    public func serveMetrics(
+        at address: ListenAddress, tls: ServerTLS? = nil
+    ) async throws(ListenError) -> SocketAddress? {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 128)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.socketOption(.reusePort), value: reusesPorts ? 1 : 0)
             .childChannelInitializer { [metricsEndpoints, services] channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try tls?.install(on: channel)
                     try PlainHTTPHandler.install(
                         on: channel, endpoints: metricsEndpoints, probe: services.service(of: channel.eventLoop))
                 }

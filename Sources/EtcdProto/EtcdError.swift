@@ -50,6 +50,8 @@ extension EtcdError {
     public static let leaseNotFound = EtcdError(.notFound, "etcdserver: requested lease not found")
     public static let leaseExists = EtcdError(.failedPrecondition, "etcdserver: lease already exists")
     public static let leaseTTLTooLarge = EtcdError(.outOfRange, "etcdserver: too large lease TTL")
+    /// Of a member that does not lead, when it is asked about the time of a lease.
+    public static let notPrimaryLessor = EtcdError(.unknown, "not a primary lessor")
     public static let requestTooLarge = EtcdError(.invalidArgument, "etcdserver: request is too large")
     /// Declared RESOURCE_EXHAUSTED in etcd's list, but its servers send UNKNOWN.
     public static let tooManyRequests = EtcdError(.unknown, "etcdserver: too many requests")

@@ -37,25 +37,31 @@ public final class GRPCServer: Sendable {
     }
 
     /// Listens on a TCP port; 0 lets the system choose one, which the channel's `localAddress` tells.
+    /// - Parameter secure: adds the handlers of TLS to an accepted channel, before all others; called on its loop.
     /// - Returns: the listening channel; fails with the system's error, for instance when the port is in use.
-    public func bind(host: String, port: Int) -> EventLoopFuture<any Channel> {
-        note(bootstrap().bind(host: host, port: port))
+    public func bind(
+        host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil
+    ) -> EventLoopFuture<any Channel> {
+        note(bootstrap(secure).bind(host: host, port: port))
     }
 
     /// Listens on a Unix domain socket. A file that a dead server left at `unixPath` is removed; another file is not.
-    public func bind(unixPath: String) -> EventLoopFuture<any Channel> {
-        note(bootstrap().bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true))
+    public func bind(
+        unixPath: String, secure: (@Sendable (any Channel) throws -> Void)? = nil
+    ) -> EventLoopFuture<any Channel> {
+        note(bootstrap(secure).bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true))
     }
 
-    /// Installs what serves a connection whose bytes are plain HTTP from here on: the seam for TLS, whose handlers
-    /// stand before it, and for tests. Called on the channel's event loop, which must be one of the group's.
-    public func install(on channel: any Channel) throws {
+    /// Installs what serves a connection whose bytes are plain HTTP from here on: for connections that others have
+    /// accepted, and for tests. Called on the channel's event loop, which must be one of the group's.
+    /// - Parameter http1: what completes the pipeline for HTTP/1 instead of the server's own way.
+    public func install(on channel: any Channel, http1: (@Sendable (any Channel) throws -> Void)? = nil) throws {
         let loop = serverLoop(channel.eventLoop)
         try channel.pipeline.syncOperations.addHandler(
             ProtocolDetector(
                 timeout: configuration.detectionTimeout,
                 http2: { try $0.pipeline.syncOperations.addHandler(ServerConnectionHandler(loop: loop)) },
-                http1: installHTTP1))
+                http1: http1 ?? installHTTP1))
     }
 
     /// Stops listening, sends every client a GOAWAY and waits until all open calls are answered; what is not by then,
@@ -87,7 +93,7 @@ public final class GRPCServer: Sendable {
         return results
     }
 
-    private func bootstrap() -> ServerBootstrap {
+    private func bootstrap(_ secure: (@Sendable (any Channel) throws -> Void)?) -> ServerBootstrap {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -96,6 +102,7 @@ public final class GRPCServer: Sendable {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try secure?(channel)
                     try self.install(on: channel)
                 }
             }

@@ -1,9 +1,8 @@
 internal import NIOCore
 
 /// Decides by the first bytes of a connection whether it speaks HTTP/2 (with prior knowledge) or something that the
-/// HTTP/1 side judges, installs the one or the other, and leaves.
-///
-/// TLS will decide by ALPN instead, and install the same handlers behind its own.
+/// HTTP/1 side judges, installs the one or the other, and leaves. Behind TLS, too: what was agreed on by ALPN shows in
+/// the first bytes, and clients that agree on nothing are served as well.
 final class ProtocolDetector: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 

@@ -67,6 +67,8 @@ struct RequestHead {
             addMetadata(.clientAPIVersion, value)
         case 18 where Self.matches(name, "grpcgateway-accept"):
             addMetadata(.gatewayAccept, value)
+        case 24 where Self.matches(name, "martlet-max-staleness-ms"):
+            addMetadata(.maxStaleness, value)
         default:
             break
         }
@@ -162,7 +164,7 @@ struct RequestHead {
 /// The headers that a service may ask for, numbered for ``RequestHead/metadata``.
 enum MetadataField: UInt8 {
     case token = 1
-    case authorization, hasLeader, clientAPIVersion, gatewayAccept
+    case authorization, hasLeader, clientAPIVersion, gatewayAccept, maxStaleness
 }
 
 extension CallMetadata {
@@ -173,6 +175,7 @@ extension CallMetadata {
         var requiresLeader: Bool?
         var clientAPIVersion: [UInt8]?
         var throughGateway = false
+        var maxStaleness: [UInt8]?
         var rest = encoded[...]
         while let field = rest.popFirst() {
             let count = rest.prefix(4).reduce(0) { $0 << 8 | Int($1) }
@@ -184,11 +187,12 @@ extension CallMetadata {
             case .hasLeader: requiresLeader = requiresLeader ?? value.elementsEqual("true".utf8)
             case .clientAPIVersion: clientAPIVersion = clientAPIVersion ?? Array(value)
             case .gatewayAccept: throughGateway = true
+            case .maxStaleness: maxStaleness = maxStaleness ?? Array(value)
             case nil: preconditionFailure("unnumbered metadata field \(field)")
             }
         }
         self.init(
             token: token, authorization: authorization, requiresLeader: requiresLeader ?? false,
-            clientAPIVersion: clientAPIVersion, throughGateway: throughGateway)
+            clientAPIVersion: clientAPIVersion, throughGateway: throughGateway, maxStaleness: maxStaleness)
     }
 }

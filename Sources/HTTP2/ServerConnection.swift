@@ -78,6 +78,9 @@ public final class ServerConnection {
     }
 
     /// Where the client connects from.
+    /// The socket behind it, which knows what the client has shown in a handshake; nil once it is closed.
+    public var channel: (any Channel)? { context?.channel }
+
     public var remoteAddress: SocketAddress? { context?.channel.remoteAddress }
 
     // MARK: Answers

@@ -38,11 +38,14 @@ public final class CallMetadata: Sendable {
     public let clientAPIVersion: [UInt8]?
     /// `grpcgateway-accept` was there: the call came through a JSON gateway.
     public let throughGateway: Bool
+    /// `martlet-max-staleness-ms`, as sent.
+    public let maxStaleness: [UInt8]?
 
     public init(
         token: String? = nil, authorization: String? = nil, requiresLeader: Bool = false,
-        clientAPIVersion: [UInt8]? = nil, throughGateway: Bool = false
+        clientAPIVersion: [UInt8]? = nil, throughGateway: Bool = false, maxStaleness: [UInt8]? = nil
     ) {
+        self.maxStaleness = maxStaleness
         self.token = token
         self.authorization = authorization
         self.requiresLeader = requiresLeader

@@ -19,9 +19,10 @@ extension Backend {
         effects.add(span.extracting(effectsStart..<bytes.count).bytes)
     }
 
-    /// A change of a bucket other than `key`.
+    /// A change of a bucket other than `key`. Leases are left out: how long the shortest may be, and whether
+    /// checkpoints are stored, each member is told by its own flags. What leases do to keys is in the rows.
     func recordEffect(_ key: [UInt8], _ value: [UInt8]?, in bucket: BackendBucket) {
-        guard recordsEffects else { return }
+        guard recordsEffects, bucket != .lease else { return }
         let kind: UInt8 = value == nil ? 0 : 1
         effects.add([UInt8(truncatingIfNeeded: bucket.rawValue), kind].span.bytes)
         effects.add(key.span.bytes)

@@ -6,12 +6,15 @@ public import Base
 /// Window w holds the entries w·1000+1 … (w+1)·1000. Its hash is the CRC-32C of every row and every other change that
 /// those entries wrote, in order, closed with the store's revision, compaction revision and number of keys, so that
 /// what came apart in an earlier window still shows. What members do in their own time (the removal of compacted rows,
-/// the storage version) and configuration changes are left out.
+/// the storage version), configuration changes, and leases, which depend on flags, are left out.
 ///
 /// The window under way is kept in the backend, in the same commit as the entries it covers. A member that cannot
 /// know the beginning of a window, because etcd has written the file in between or a snapshot came from a leader, has
 /// no hash of it and starts with the next. docs/decisions/095-rolling-hash.md.
 public struct EffectsHash: Sendable, Equatable {
+    /// What the hash covers and how. Members compare only what is of one version: a program that gives an entry other
+    /// effects than the one before has to raise it.
+    public static let version = 1
     /// Entries in a window.
     public static let window: UInt64 = 1000
     /// How many finished windows are remembered.

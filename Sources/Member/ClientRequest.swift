@@ -35,6 +35,14 @@ public struct ClientRequest: Sendable {
         /// - forwarded: another member asks; only the leader knows whether the learner is ready, and nobody asks on.
         case memberPromote(MemberID, forwarded: Bool)
         case moveLeader(to: MemberID)
+        /// `LeaseGrantRequest`, encoded. One without an ID gets one.
+        case leaseGrant([UInt8])
+        case leaseRevoke(LeaseID)
+        /// All leases that this member knows.
+        case leases
+        /// The leader answers; a question of a client is passed on to it. The answer is an encoded
+        /// `LeaseKeepAliveResponse` or `LeaseTimeToLiveResponse`.
+        case lease(LeaseQuestion)
         /// A linearizable or serializable read of nothing in particular: `/health`, `/livez`, `/readyz`. The answer is
         /// empty.
         case probe(linearizable: Bool)
@@ -57,6 +65,9 @@ public struct ClientRequest: Sendable {
     public var deadline: Instant?
     /// The client asked (metadata `hasleader: true`) for an error at once when no leader is known.
     public var requiresLeader: Bool
+    /// How old the state may be that a range or a read-only transaction is answered from; zero is linearizable. It
+    /// counts more than the read's being serializable. Nothing else looks at it.
+    public var maxStaleness: Duration?
     /// On whose behalf; only looked at while authentication is on.
     public var identity: ClientIdentity
     /// Another member asks: it needs no rights, and learners answer it, too.
@@ -64,8 +75,9 @@ public struct ClientRequest: Sendable {
 
     public init(
         ticket: UInt64, body: Body, deadline: Instant? = nil, requiresLeader: Bool = false,
-        identity: ClientIdentity = .nobody, isFromPeer: Bool = false
+        identity: ClientIdentity = .nobody, isFromPeer: Bool = false, maxStaleness: Duration? = nil
     ) {
+        self.maxStaleness = maxStaleness
         self.identity = identity
         self.isFromPeer = isFromPeer
         self.ticket = ticket
@@ -85,10 +97,14 @@ public struct ResponseBatch: Sendable {
         public var error: EtcdError?
         /// Set in the answer to `ClientRequest.Body.snapshot`.
         public var snapshot: BackendSnapshot?
+        /// Set in the answer to a bounded read: whoever passes it on looks at the clock once more.
+        public var age: StateAge?
 
         public init(
-            ticket: UInt64, range: Range<Int>, error: EtcdError? = nil, snapshot: BackendSnapshot? = nil
+            ticket: UInt64, range: Range<Int>, error: EtcdError? = nil, snapshot: BackendSnapshot? = nil,
+            age: StateAge? = nil
         ) {
+            self.age = age
             self.ticket = ticket
             self.range = range
             self.error = error

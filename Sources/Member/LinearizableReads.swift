@@ -37,7 +37,10 @@ package struct LinearizableReads {
     /// The round under way: at most one.
     private var round: Round?
     /// Confirmed, waiting for their index to be applied; indexes ascending.
-    private var confirmed: [(index: LogIndex, reads: [Read])] = []
+    private var confirmed: [(index: LogIndex, started: Instant, reads: [Read])] = []
+    /// When the newest round began whose index has been applied: what was acknowledged before then is part of the
+    /// state. Nil until there was one.
+    package private(set) var stateAsOf: Instant?
     /// Rounds that had to be started anew.
     package private(set) var slowRounds: UInt64 = 0
 
@@ -49,10 +52,15 @@ package struct LinearizableReads {
 
     package mutating func enqueue(_ read: Read) { queued.append(read) }
 
+    /// When the newest round began that is not yet applied.
+    package var newestRound: Instant? { round?.started ?? confirmed.last?.started }
+
     /// Whether a round should begin: reads wait and none is under way, or the one under way got no answer in time.
-    package func needsRound(at now: Instant) -> Bool {
-        if let round { return now - round.started >= Self.retryInterval }
-        return !queued.isEmpty
+    /// - Parameter isWanted: others than these reads want one, too.
+    package func needsRound(at now: Instant, isWanted: Bool = false) -> Bool {
+        let isWanted = isWanted || !queued.isEmpty
+        guard let round else { return isWanted }
+        return now - round.started >= Self.retryInterval && (isWanted || !round.reads.isEmpty)
     }
 
     /// Begins a round with the given ID, for all reads that wait for an index.
@@ -69,7 +77,7 @@ package struct LinearizableReads {
         guard let finished = round, finished.id == id else { return }
         round = nil
         // They never go back; only a peer at fault says so, and waiting longer is harmless.
-        confirmed.append((max(index, confirmed.last?.index ?? .zero), finished.reads))
+        confirmed.append((max(index, confirmed.last?.index ?? .zero), finished.started, finished.reads))
     }
 
     /// Takes out the reads that may be answered, now that the member has applied up to `applied`.
@@ -78,6 +86,7 @@ package struct LinearizableReads {
         var readable: [Read] = []
         while let next = confirmed.first, next.index <= applied {
             readable.append(contentsOf: next.reads)
+            stateAsOf = next.started
             confirmed.removeFirst()
         }
         return readable

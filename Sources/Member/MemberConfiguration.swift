@@ -1,4 +1,5 @@
 public import Base
+internal import Leasing
 public import Membership
 internal import Platform
 
@@ -63,6 +64,12 @@ public struct MemberConfiguration: Sendable {
     /// Without `--manual-nospace-disarm`: whether the member takes its own NOSPACE alarm back when there is space
     /// again.
     public var clearsNoSpaceAlarm = true
+    /// `--feature-gates LeaseCheckpoint`: the leader tells the others how much is left of long leases.
+    public var checkpointsLeases = false
+    /// How often. Tests do it more often.
+    package var leaseCheckpointInterval: Duration = LessorLimits.checkpointInterval
+    /// `--feature-gates LeaseCheckpointPersist`: that reaches the file below cluster version 3.6, too.
+    public var persistsLeaseCheckpoints = false
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.

@@ -32,6 +32,23 @@ extension MemberCore {
         case .compaction, .hashKV, .snapshot, .defragment, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
             .moveLeader:
             try applier.auth.checkAdministrator(identity)
+        case .leaseGrant: try applier.auth.checkIdentity(identity)
+        case .leaseRevoke(let id): try applier.auth.check(applier.store.keys(ofLease: id), identity)
+        case .leases:
+            try applier.auth.checkIdentity(identity)
+            for lease in applier.store.leaseRecords {
+                try applier.auth.checkRead(ofKeys: applier.store.keys(ofLease: lease.id), identity)
+            }
+        case .lease(let question):
+            // The member that a client has asked has checked it.
+            if question.isForwarded { return }
+            try applier.auth.checkIdentity(identity)
+            let keys = applier.store.keys(ofLease: question.lease)
+            switch question.kind {
+            case .keepAlive: try applier.auth.check(keys, identity)
+            case .timeToLive(keys: true): try applier.auth.checkRead(ofKeys: keys, identity)
+            case .timeToLive(keys: false): break
+            }
         case .status, .memberList: try applier.auth.checkIdentity(identity)
         // The health of a member is nobody's secret.
         case .probe: break

@@ -28,7 +28,11 @@ extension MemberCore {
             let context = ClusterMember(id: id, peerURLs: urls).json.text
             try propose(
                 ConfChange(type: .updateNode, nodeID: id, context: Array(context.utf8)), .changed, address, deadline)
-        case .memberPromote(let id, let forwarded): try promote(id, forwarded: forwarded, address, deadline)
+        case .memberPromote(let id, let forwarded):
+            do throws(EtcdError) { try promote(id, forwarded: forwarded, address, deadline) } catch {
+                if node.isLeader { countRefusedPromotion(error) }
+                throw error
+            }
         case .moveLeader(let target): try moveLeader(to: target, address, deadline)
         default: preconditionFailure("\(body) changes no membership")
         }
@@ -72,7 +76,15 @@ extension MemberCore {
             .init("id", .number(String(id.rawValue))), .init("peerURLs", .null), .init("isPromote", .bool(true)),
         ])
         try propose(
-            ConfChange(type: .addNode, nodeID: id, context: Array(context.text.utf8)), .changed, address, deadline)
+            ConfChange(type: .addNode, nodeID: id, context: Array(context.text.utf8)), .promoted, address, deadline)
+    }
+
+    private func countRefusedPromotion(_ error: EtcdError) {
+        if let i = figures.refusedPromotions.firstIndex(where: { $0.reason == error.message }) {
+            figures.refusedPromotions[i].count += 1
+        } else {
+            figures.refusedPromotions.append((error.message, 1))
+        }
     }
 
     func promotionAnswered(_ number: UInt64, _ error: EtcdError?) {
@@ -146,7 +158,11 @@ extension MemberCore {
     /// The change with this ID has been applied, or refused when it was its turn.
     func answerMembershipChange(_ id: UInt64, _ refusal: MembershipError?) {
         guard id != 0, case .membership(let address, let answer)? = pending.remove(id) else { return }
-        if let refusal { return outbox.refuse(address, refusal.clientError) }
+        if let refusal {
+            if answer == .promoted { countRefusedPromotion(refusal.clientError) }
+            return outbox.refuse(address, refusal.clientError)
+        }
+        if answer == .promoted { figures.learnerPromotions += 1 }
         answerMembership(answer, to: address)
     }
 
@@ -159,7 +175,7 @@ extension MemberCore {
             if let member = applier.cluster[id] { response.member = member.message }
             response.members = members
             self.answer(response, to: address)
-        case .changed:
+        case .changed, .promoted:
             // Remove, update and promote answer alike: a header, and the members.
             var response = Etcdserverpb_MemberRemoveResponse()
             response.header = clusterHeader

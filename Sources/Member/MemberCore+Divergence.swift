@@ -1,7 +1,5 @@
-internal import Apply
 package import Base
 internal import MVCC
-internal import Membership
 
 // Members that have come apart from this one. Whoever finds it says so here, and whoever acts on it begins here.
 extension MemberCore {
@@ -17,7 +15,7 @@ extension MemberCore {
             .error, "members have come apart: the same entries had other effects",
             [
                 "local-member-id": "\(localID)", "local-member-name": configuration.name,
-                "remote-member-id": "\(found.member)", "remote-member-name": name(of: found.member),
+                "remote-member-id": "\(found.member)", "remote-member-name": memberName(found.member),
                 "agreed-through-index": found.agreedThrough.map { "\($0)" } ?? "unknown",
                 "differs-at-index": "\(found.index)", "local-hash": "\(found.local.hash)",
                 "remote-hash": "\(found.remote.hash)",
@@ -28,6 +26,9 @@ extension MemberCore {
 
     /// The difference to another member is no more: it got its state anew, or is gone.
     package func settleDivergence(with member: MemberID) {
+        // What it said is of the former state.
+        effectsLedger.forget(member)
+        toldSuspects.removeAll { $0 == member }
         guard divergenceRecords.remove(member) else { return }
         log(
             .info, "a member that had come apart counts as equal again",
@@ -37,6 +38,8 @@ extension MemberCore {
     /// This member has its state from a leader now; what was found about the former one is void.
     func settleAllDivergences() {
         for divergence in divergences { settleDivergence(with: divergence.member) }
+        effectsLedger.startOver()
+        toldSuspects = []
     }
 
     /// For the answer to a question for the status.
@@ -45,6 +48,4 @@ extension MemberCore {
             "memberID:\(localID.rawValue) differs from memberID:\(found.member.rawValue) at index:\(found.index)"
         }
     }
-
-    private func name(of member: MemberID) -> String { applier.cluster[member]?.name ?? "" }
 }

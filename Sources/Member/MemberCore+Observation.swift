@@ -2,7 +2,23 @@ internal import Apply
 package import Base
 internal import MVCC
 package import Membership
+internal import Platform
 internal import RaftCore
+
+extension MemberCore {
+    /// The driver says how long a turn took in which entries were applied. The core has no clock.
+    package func applied(in duration: Duration) {
+        guard duration > configuration.warningApplyDuration else { return }
+        figures.slowApplies += 1
+        log(
+            .warn, "apply request took too long",
+            [
+                "took": "\(duration.inSeconds)s",
+                "expected-duration": "\(configuration.warningApplyDuration.inSeconds)s",
+                "applied-index": "\(node.applied)",
+            ])
+    }
+}
 
 // What tests and the simulator look at.
 extension MemberCore {

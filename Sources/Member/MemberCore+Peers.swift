@@ -24,15 +24,15 @@ extension MemberCore {
         switch report {
         case .messages(let messages): for message in messages { step(message) }
         case .unreachable(let id): node.reportUnreachable(id)
-        case .snapshotSent(let id, let failed):
-            sendingSnapshots.ended(failed: failed, at: now)
-            node.reportSnapshot(to: id, failed: failed)
+        case .snapshotSent(let id, let failed): snapshotSent(to: id, failed: failed)
         case .activity(let id, let since): peers.setActivity(of: id, since: since)
         case .ended(let id): peerHasEnded(id)
         case .versions(let answers):
             peers.isAskingVersions = false
             peers.take(answers)
+        case .effects(let id, let windows): effectsHeard(windows, of: id)
         case .promoted(let number, let error): promotionAnswered(number, error)
+        case .leaseAnswered(let number, let answer): leaseQuestionAnswered(number, answer)
         case .removedFromCluster: removedFromCluster()
         }
     }
@@ -56,6 +56,7 @@ extension MemberCore {
                 .warn, "rejected Raft message to mismatch member",
                 ["local-member-id": "\(localID)", "mismatch-member-id": "\(message.to)"])
         }
+        if message.type == .propose || message.type == .readIndex { heldCommits.asked(message.from, at: now) }
         do throws(StepError) { try node.step(message) } catch {
             switch error {
             // The follower's client tries again, or gives up in its own time.
@@ -86,6 +87,7 @@ extension MemberCore {
     func takeOutgoing() -> PeerWork {
         var work = PeerWork()
         swap(&work, &outgoing)
+        heldCommits.filter(&work.messages, at: now)
         guard work.messages.count(where: { $0.type == .appendResponse }) > 1 else { return work }
         var answered: [MemberID] = []
         var kept: [Message] = []
@@ -128,6 +130,7 @@ extension MemberCore {
             guard id != localID else { return removedFromCluster() }
             peers.forget(id)
             settleDivergence(with: id)
+            sendingSnapshots.forget(id)
             outgoing.changes.append(.remove(id))
         }
     }
@@ -136,6 +139,8 @@ extension MemberCore {
     func membershipReplaced(_ former: RaftCluster) {
         for member in former.members where applier.cluster[member.id] == nil {
             peers.forget(member.id)
+            settleDivergence(with: member.id)
+            sendingSnapshots.forget(member.id)
             outgoing.changes.append(.remove(member.id))
         }
         for id in applier.cluster.removed where !former.isRemoved(id) { outgoing.changes.append(.remove(id)) }
@@ -156,7 +161,10 @@ extension MemberCore {
 
     // MARK: Leadership
 
-    func leadershipMoved() { contention.reset() }
+    func leadershipMoved() {
+        contention.reset()
+        heldCommits.reset()
+    }
 
     /// The process is about to stop the member: a leader hands over first, so that the others need not wait for an
     /// election timeout.

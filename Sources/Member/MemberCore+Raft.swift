@@ -31,10 +31,11 @@ extension MemberCore {
             log(.info, "raft.node: \(localID) changed leader from \(former) to \(leader) at term \(node.term)")
         }
         leadershipMoved()
+        moveLeaseClock()
         if leader != .none { figures.leaderChanges += 1 }
         // A read index that the former leader promised is void.
         if former != .none {
-            for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .leaderChanged) }
+            for read in reads.takeUnconfirmed() { refuse(read) }
         }
     }
 
@@ -102,6 +103,7 @@ extension MemberCore {
             throw MemberError(.corruption, "entry \(entry.index) cannot be applied: \(error)")
         }
         if applied.exceedsQuota { raiseNoSpaceAlarm() }
+        leasesChanged(applied.leases)
         guard applied.requestID != 0, let waiter = pending.remove(applied.requestID) else { return }
         switch waiter {
         case .client(let address):
@@ -111,6 +113,7 @@ extension MemberCore {
             case .none: outbox.answer(address, with: [])
             }
         case .membership: preconditionFailure("request \(applied.requestID) was a change of the membership")
+        case .renewal(let waiter): answer(waiter)
         case .own(let proposal): ownProposalApplied(proposal)
         }
     }

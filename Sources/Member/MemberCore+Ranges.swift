@@ -8,6 +8,8 @@ struct AwaitedRange {
     var address: ReplyAddress
     var deadline: Instant
     var run: RangeRun
+    /// What the answer holds to.
+    var age: StateAge?
 }
 
 // Reads of many keys are answered a slice a turn, so that they hold up nobody else.
@@ -16,7 +18,8 @@ extension MemberCore {
     static let rangePause: Duration = .microseconds(50)
 
     func answerRange(
-        _ command: RangeCommand, in request: [UInt8], to address: ReplyAddress, until deadline: Instant
+        _ command: RangeCommand, in request: [UInt8], to address: ReplyAddress, until deadline: Instant,
+        _ age: StateAge? = nil
     ) {
         // Beyond the limit there are more than slices could help: each is answered at once.
         let slice = ranges.count < MemberLimits.slicedRanges ? KeyValueStore.rangeSlice : .max
@@ -29,8 +32,11 @@ extension MemberCore {
             }
             return run == nil
         }
-        guard let run else { return }
-        ranges.append(AwaitedRange(address: address, deadline: deadline, run: run))
+        guard let run else {
+            if let age { outbox.bindLast(of: address.sink, to: age) }
+            return
+        }
+        ranges.append(AwaitedRange(address: address, deadline: deadline, run: run, age: age))
         if ranges.count == 1 { nextRangeSlice = now + Self.rangePause }
     }
 
@@ -43,6 +49,7 @@ extension MemberCore {
         do throws(StoreError) {
             guard try applier.store.rangeStep(&range.run) else { return ranges.append(range) }
             outbox.answer(range.address, taking: range.run.takeResponse())
+            if let age = range.age { outbox.bindLast(of: range.address.sink, to: age) }
         } catch {
             outbox.refuse(range.address, clientError(error))
         }
@@ -56,7 +63,7 @@ extension MemberCore {
             do {
                 answerRange(
                     try RangeCommand(range.run.request), in: range.run.request, to: range.address,
-                    until: range.deadline)
+                    until: range.deadline, range.age)
             } catch {
                 preconditionFailure("a request that was decoded before: \(error)")
             }

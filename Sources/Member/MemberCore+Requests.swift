@@ -21,6 +21,10 @@ extension MemberCore {
                 }
                 try authorize(request.body, request.identity)
             }
+            if let limit = request.maxStaleness, request.body.readsKeys {
+                if limit > .zero { return try acceptBounded(request, limit: limit, address, deadline) }
+                return try enqueue(request, address, deadline)
+            }
             switch request.body {
             case .range(let bytes):
                 let command = try decode { () throws(WireError) in try RangeCommand(bytes) }
@@ -43,8 +47,13 @@ extension MemberCore {
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
+            case .leaseGrant(let bytes):
+                try propose(.leaseGrant, try namingLease(bytes), request, address, deadline)
+            case .leaseRevoke(let id):
+                try propose(.leaseRevoke, OwnMessage.leaseRevoke(id), request, address, deadline)
+            case .lease(let question): try ask(question, request, address, deadline)
             case .hashKV(let bytes): try orderHash(bytes, for: address, until: deadline)
-            case .memberList(false), .probe(false), .status:
+            case .memberList(false), .probe(false), .status, .leases:
                 answer(request.body, to: address, until: deadline)
             }
         } catch {
@@ -54,16 +63,17 @@ extension MemberCore {
 
     // MARK: Reads
 
-    private func enqueue(
+    func enqueue(
         _ request: ClientRequest, _ address: ReplyAddress, _ deadline: Instant
     ) throws(EtcdError) {
-        guard reads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
+        guard reads.count + boundedReads.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
         reads.enqueue(
             .init(address: address, body: request.body, deadline: deadline, identity: request.identity))
     }
 
     func beginReadRound() {
-        guard reads.needsRound(at: now), node.leader != .none else { return }
+        let isWanted = boundedReads.needsRound(after: reads.newestRound, at: now)
+        guard reads.needsRound(at: now, isWanted: isWanted), node.leader != .none else { return }
         let id = ids.next()
         reads.beginRound(id, at: now)
         node.readIndex(id)
@@ -75,21 +85,29 @@ extension MemberCore {
             do throws(EtcdError) {
                 // Rights may have changed while the read waited.
                 try authorize(read.body, read.identity)
-                answer(read.body, to: read.address, until: read.deadline)
+                if case .lease(let question) = read.body {
+                    answer(LeaseWaiter(question, read))
+                } else {
+                    answer(read.body, to: read.address, until: read.deadline)
+                }
             } catch {
                 outbox.refuse(read.address, error)
             }
         }
+        serveBoundedReads()
     }
 
     /// Answers a read from the applied state as it is now.
-    private func answer(_ body: ClientRequest.Body, to address: ReplyAddress, until deadline: Instant) {
+    /// - Parameter age: what the answer to a bounded read holds to.
+    func answer(
+        _ body: ClientRequest.Body, to address: ReplyAddress, until deadline: Instant, _ age: StateAge? = nil
+    ) {
         switch body {
         case .range(let bytes):
             do throws(EtcdError) {
                 answerRange(
                     try decode { () throws(WireError) in try RangeCommand(bytes) }, in: bytes, to: address,
-                    until: deadline)
+                    until: deadline, age)
             } catch {
                 outbox.refuse(address, error)
             }
@@ -97,13 +115,17 @@ extension MemberCore {
             run(address) { [applier, header] out throws(StoreError) in
                 try applier.store.readOnlyTxn(bytes, header: header, into: &out)
             }
+            if let age { outbox.bindLast(of: address.sink, to: age) }
         case .status: answerStatus(to: address)
         case .memberList: answerMemberList(to: address)
+        case .leases: answerLeases(to: address)
         case .probe: outbox.answer(address, with: [])
-        case .put, .deleteRange, .compaction, .alarm, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
+        case .put, .deleteRange, .compaction, .leaseGrant, .leaseRevoke, .alarm, .memberAdd, .memberRemove,
+            .memberUpdate, .memberPromote,
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         case .defragment: preconditionFailure("answered when it comes")
+        case .lease: preconditionFailure("answered by the clock of the leases")
         case .snapshot, .hashKV: preconditionFailure("worked out over more than one turn")
         }
     }
@@ -240,6 +262,14 @@ extension MemberCore {
 }
 
 extension ClientRequest.Body {
+    /// Whether it is a range or a read-only transaction, for which a client may bound the age of the state.
+    public var readsKeys: Bool {
+        switch self {
+        case .range, .txn(_, .linearizableRead), .txn(_, .serializableRead): true
+        default: false
+        }
+    }
+
     /// A learner serves only what needs neither a quorum nor the newest state.
     var isAnsweredByLearners: Bool {
         switch self {

@@ -6,58 +6,6 @@ internal import Membership
 internal import Platform
 internal import RaftCore
 
-/// Snapshots for peers that are too far behind for the log.
-///
-/// What goes out is the state of the backend file after a commit, with index, term, configuration and membership as
-/// they were when that commit was frozen, not the snapshot that raft asked for: it is newer, and needs no file of its
-/// own.
-struct SnapshotSending {
-    /// The most snapshots on their way at once (etcd's value).
-    static let limit = 16
-    /// How long after a snapshot has arrived the log is kept for its receiver.
-    static let logRetention: Duration = .seconds(30)
-
-    /// Raft's requests that wait for the file to be in a known state.
-    private(set) var waiting: [Message] = []
-    /// The state that the file is in, or will be in after the commit under way, and for whom it is copied.
-    private var fixed: (messages: [Message], snapshot: Snapshot)?
-    private var underWay = 0
-    private var keepsLogUntil = Instant(nanoseconds: 0)
-
-    /// Whether a known state of the file is needed.
-    var isWaiting: Bool { !waiting.isEmpty && fixed == nil }
-
-    /// - Returns: false when there are too many already.
-    mutating func request(_ message: Message) -> Bool {
-        guard underWay + waiting.count + (fixed?.messages.count ?? 0) < Self.limit else { return false }
-        waiting.append(message)
-        return true
-    }
-
-    /// The file is in this state once what the backend's thread has been given is done.
-    mutating func fix(_ snapshot: Snapshot) {
-        fixed = (waiting, snapshot)
-        waiting = []
-    }
-
-    /// The file has been copied.
-    mutating func copied() -> (messages: [Message], snapshot: Snapshot)? {
-        defer { fixed = nil }
-        underWay += fixed?.messages.count ?? 0
-        return fixed
-    }
-
-    mutating func ended(failed: Bool, at now: Instant) {
-        underWay -= underWay > 0 ? 1 : 0
-        if !failed { keepsLogUntil = now + Self.logRetention }
-    }
-
-    /// Whether the log must not be cut now.
-    func keepsLog(at now: Instant) -> Bool {
-        underWay > 0 || !waiting.isEmpty || fixed != nil || now < keepsLogUntil
-    }
-}
-
 /// The state that came with a leader's snapshot, opened and read on the backend's thread.
 package struct InstalledSnapshot: @unchecked Sendable {
     // SAFETY: made on the backend's thread, which keeps no reference, and used in the member's turns from then on.
@@ -75,7 +23,7 @@ extension MemberCore {
 
     /// Raft wants a peer to get a snapshot. It goes out when the backend file is in a known state.
     func prepareSnapshot(_ message: Message) {
-        guard sendingSnapshots.request(message) else {
+        guard sendingSnapshots.request(message, at: now) else {
             return node.reportSnapshot(to: message.to, failed: true)
         }
     }
@@ -117,13 +65,23 @@ extension MemberCore {
         send(messages, with: snapshot, copy)
     }
 
+    /// The network says how a snapshot went.
+    func snapshotSent(to peer: MemberID, failed: Bool) {
+        if let pause = sendingSnapshots.ended(peer, failed: failed, at: now) {
+            log(
+                .warn, "a database snapshot did not arrive; it is not sent again before the pause is over",
+                ["remote-peer-id": "\(peer)", "pause": "\(pause.inSeconds)s"])
+        }
+        node.reportSnapshot(to: peer, failed: failed)
+    }
+
     private func send(_ messages: [Message], with snapshot: Snapshot, _ database: BackendCopy) {
         for var message in messages {
             message.snapshot = snapshot
             // A term may have passed since raft asked; the receiver would ignore an old one.
             message.term = node.term
             guard node.isLeader else {
-                sendingSnapshots.ended(failed: true, at: now)
+                sendingSnapshots.dropped(message.to)
                 node.reportSnapshot(to: message.to, failed: true)
                 continue
             }

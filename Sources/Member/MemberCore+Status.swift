@@ -86,8 +86,11 @@ extension MemberCore {
         figures.committedIndex = node.committed
         figures.appliedIndex = node.applied
         figures.proposalsPending = pending.count
+        figures.isInstallingSnapshot = installing != nil
         figures.readIndexesSlow = reads.slowRounds
         figures.effects = backend.effects.finished
+        figures.effectsAgreed = effectsLedger.agreed
+        figures.effectsComparisons = effectsLedger.comparisons
         figures.divergences = divergences
         figures.revision = store.currentRevision
         figures.compactRevision = store.compactRevision

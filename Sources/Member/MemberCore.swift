@@ -1,6 +1,7 @@
 package import Apply
 package import Base
 internal import EtcdProto
+internal import Leasing
 package import MVCC
 internal import Membership
 package import Platform
@@ -32,6 +33,7 @@ package final class MemberCore {
     var proposalIDs: [UInt64] = []
     var pending = PendingRequests()
     var reads = LinearizableReads()
+    var boundedReads = BoundedReads()
     var outbox = ResponseOutbox()
     /// Applied results are encoded here before it is known who waits for them.
     var scratch: [UInt8] = []
@@ -59,6 +61,7 @@ package final class MemberCore {
     var peers: PeerRecords
     /// What this turn has for them.
     var outgoing = PeerWork()
+    var heldCommits = HeldCommits()
     var sendingSnapshots = SnapshotSending()
     /// A leader's snapshot whose database is being opened; nothing is applied or committed meanwhile.
     var installing: Snapshot?
@@ -70,6 +73,11 @@ package final class MemberCore {
     var leadershipMoves: [LeadershipMove] = []
     /// Clients that wait for the leader's answer to a promotion, by its number.
     var forwardedPromotions: [UInt64: (address: ReplyAddress, deadline: Instant)] = [:]
+    /// The time of the leases, while this member leads.
+    var lessor: Lessor
+    /// Clients and members that wait for what becomes of a lease, here and at the leader.
+    var renewalsOfEnded = RenewalsOfEnded()
+    var forwardedQuestions = ForwardedQuestions()
     /// The time of day at the start, from which that of new members is told.
     private let unixMillisecondsAtStart: Int64
     private let startedAt: Instant
@@ -94,6 +102,9 @@ package final class MemberCore {
     var isRemoved = false
     var isChangingAlarm = false
     var divergenceRecords = DivergenceRecords()
+    var effectsLedger = EffectsLedger()
+    /// See `divergenceSuspects`.
+    var toldSuspects: [MemberID] = []
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
     {
@@ -109,6 +120,10 @@ package final class MemberCore {
         unixMillisecondsAtStart = unixMilliseconds
         startedAt = now
         contention = HeartbeatContention(limit: configuration.heartbeatInterval * 2)
+        lessor = Lessor(
+            LessorSettings(
+                grace: configuration.electionTimeout, minimumTTL: configuration.minimumLeaseTTL,
+                checkpointInterval: configuration.checkpointsLeases ? configuration.leaseCheckpointInterval : nil))
         assumedVersion = restored.assumedVersion
         logFile = restored.logFile
         logWatch = LogWatch(now: now)
@@ -134,6 +149,7 @@ package final class MemberCore {
         self.now = now
         requestLimit = now + configuration.requestTimeout
         var effects = MemberEffects(wakeAt: now)
+        let appliedBefore = node.applied
         if failure == nil {
             for event in events { handle(event, &effects) }
             let ticked = advanceClock()
@@ -141,12 +157,14 @@ package final class MemberCore {
             watchCluster()
             publish()
             proposeQueued()
+            keepLeases()
             beginReadRound()
             runRaft(&effects)
             serveReads()
             if ticked { expire() }
             finishLeadershipMoves()
             keepHouse(&effects)
+            compareEffects()
             for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
             effects.peers = takeOutgoing()
         }
@@ -155,13 +173,16 @@ package final class MemberCore {
         outbox.drain { sink, batch in effects.responses.append((sink, batch)) }
         swap(&effects.lines, &lines)
         effects.failure = failure
+        effects.hasApplied = node.applied > appliedBefore
         effects.becameReady = becameReady
         becameReady = false
         effects.hasLeft = hasLeft
         effects.isRemoved = isRemoved
         effects.wakeAt = min(nextTick, nextCommit)
+        if let due = heldCommits.due { effects.wakeAt = min(effects.wakeAt, due) }
         if applier.store.isCompacting { effects.wakeAt = min(effects.wakeAt, nextCompactionSlice) }
         if !ranges.isEmpty { effects.wakeAt = min(effects.wakeAt, nextRangeSlice) }
+        if let deadline = boundedReads.nextDeadline { effects.wakeAt = min(effects.wakeAt, deadline) }
         if !hashes.isEmpty { effects.wakeAt = min(effects.wakeAt, nextHashSlice) }
         checkInvariants()
         return effects
@@ -217,6 +238,7 @@ package final class MemberCore {
         for waiter in pending.removeAll() {
             switch waiter {
             case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
+            case .renewal(let waiter): outbox.refuse(waiter.address, .stopped)
             case .own: break
             }
         }
@@ -225,7 +247,9 @@ package final class MemberCore {
         for number in forwardedPromotions.keys.sorted() {
             if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
+        for waiter in takeLeaseWaiters() { outbox.refuse(waiter.address, .stopped) }
         for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
+        for read in boundedReads.takeAll() { outbox.refuse(read.address, .stopped) }
         for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
         for answer in compactions.removeAll() { outbox.refuse(answer.address, .stopped) }
     }
@@ -236,6 +260,7 @@ package final class MemberCore {
             case .client(let address), .membership(let address, _):
                 figures.proposalsFailed += 1
                 outbox.refuse(address, .timeout)
+            case .renewal(let waiter): outbox.refuse(waiter.address, .timeout)
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
             case .own(.alarm): isChangingAlarm = false
@@ -243,6 +268,7 @@ package final class MemberCore {
         }
         dropAbandonedProposals()
         expirePromotions()
+        expireLeaseQuestions()
         expireHashes()
         for read in reads.takeExpired(at: now) {
             figures.readIndexesFailed += 1

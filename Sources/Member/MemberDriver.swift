@@ -145,7 +145,9 @@ final class MemberDriver {
                 events.append(.leave)
             }
         }
-        let effects = core.turn(&events, now: clock.now())
+        let start = clock.now()
+        let effects = core.turn(&events, now: start)
+        if effects.hasApplied { core.applied(in: clock.now() - start) }
         let next = effects.wakeAt
         if isLeaving && (effects.hasLeft || effects.failure != nil || hasFailed) {
             isLeaving = false

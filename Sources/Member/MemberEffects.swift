@@ -29,6 +29,8 @@ package struct MemberEffects {
     package var isRemoved = false
     /// The member cannot go on; nothing further may be asked of it.
     package var failure: MemberError?
+    /// Entries were applied; how long that took is to be told.
+    package var hasApplied = false
     /// When the next turn is due even if nothing comes in.
     package var wakeAt: Instant
 

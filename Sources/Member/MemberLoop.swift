@@ -32,6 +32,7 @@ public final class MemberLoop: PeerHost {
     private let worker: CombiningWorker<MemberDriver, LoopEvent>
     private let log: CombiningWorker<LogWriter, LogWork>
     private let inbox: LoopInbox
+    private let network: (any PeerNetwork)?
     /// Told when leadership has been handed over before the end.
     private let left: any Parking
     public let memberID: MemberID
@@ -102,6 +103,7 @@ public final class MemberLoop: PeerHost {
     ) throws(DiskError) {
         memberID = restored.localID
         clusterID = restored.clusterID
+        self.network = network
         let left = platform.threads.makeParker()
         self.left = left
         let core = MemberCore(
@@ -128,7 +130,7 @@ public final class MemberLoop: PeerHost {
     public func submit(_ requests: [ClientRequest], sink: any ResponseSink, isIdle: Bool) -> Bool {
         guard isIdle else { return worker.post(.requests(requests, sink: sink)) }
         guard worker.post(.requests(requests, sink: sink), as: .idle) else { return false }
-        log.help()
+        finishAsIdle()
         return true
     }
 
@@ -152,8 +154,16 @@ public final class MemberLoop: PeerHost {
     public func report(_ report: PeerReport, isIdle: Bool) -> Bool {
         guard isIdle else { return worker.post(.member(.peer(report))) }
         guard worker.post(.member(.peer(report)), as: .idle) else { return false }
-        log.help()
+        finishAsIdle()
         return true
+    }
+
+    /// What a turn has left to a poster who has nothing else to do. Entries are on their way to the peers before this
+    /// member's own sync begins, and what the sync allows to be sent does not wait for the loop's next round.
+    private func finishAsIdle() {
+        network?.attend()
+        log.help()
+        network?.attend()
     }
 
     /// Hands leadership over, finishes what is in the mailbox, syncs the log, commits the backend file and closes both.

@@ -6,6 +6,13 @@ internal import RaftCore
 extension MemberOpener {
     /// The cluster to join, without members: the log or a snapshot brings them.
     func joinedCluster(_ joining: JoinedCluster) throws(MemberError) -> RaftCluster {
+        let learners = joining.members.count(where: \.isLearner)
+        guard learners <= configuration.learnerLimit else {
+            throw MemberError(
+                .configuration,
+                "\(MembershipError.tooManyLearners): \(learners), and --max-learners is \(configuration.learnerLimit); "
+                    + "it must be the same on every member")
+        }
         try configuration.validateInitialCluster(joins: true)
         let configured = configuration.foundingMembers()
         guard configured.count == joining.members.count else {

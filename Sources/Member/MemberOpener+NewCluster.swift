@@ -21,7 +21,7 @@ extension MemberOpener {
                     .warn, "discarding uncommitted WAL entries",
                     ["entry-discarded-count": "\(uncommitted)", "commit-index": "\(commit)"]))
         }
-        var replay = MembershipReplay(from: applier.cluster)
+        var replay = MembershipReplay(from: applier.cluster, learnerLimit: configuration.learnerLimit)
         for entry in contents.entries where entry.index > applier.backend.consistentIndex { replay.apply(entry) }
         let changes = lonely(replay.cluster)
         let entries = changes.enumerated().map { offset, change in

@@ -135,7 +135,7 @@ extension MemberOpener {
         var replay = MembershipReplay(
             from: RaftCluster(
                 id: metadata.clusterID, localID: metadata.memberID, members: base.members, removed: base.removed,
-                version: backend.version.cluster ?? base.version))
+                version: backend.version.cluster ?? base.version), learnerLimit: configuration.learnerLimit)
         for entry in contents.entries where entry.index <= consistent { replay.apply(entry) }
         if replay.legacyRequests > 0 {
             lines.append(

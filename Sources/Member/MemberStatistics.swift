@@ -22,6 +22,10 @@ public struct MemberStatistics: Sendable {
 
     /// Hashes over the effects of the last windows of the log, which every member must have alike.
     public var effects: [EffectsHash.Window] = []
+    /// Up to where other members were seen to have the same effects, ordered by ID.
+    public var effectsAgreed: [(member: MemberID, through: LogIndex)] = []
+    /// How often windows were held against another member's.
+    public var effectsComparisons: UInt64 = 0
     /// Members that have come apart from this one, ordered by ID.
     public var divergences: [Divergence] = []
     /// How many were found since the start.
@@ -36,8 +40,23 @@ public struct MemberStatistics: Sendable {
     public var leaderChanges: UInt64 = 0
     public var readIndexesFailed: UInt64 = 0
     public var readIndexesSlow: UInt64 = 0
+    /// Reads with a bound on the state's age: answered when they came, after a confirmation, and refused.
+    public var boundedReadsAtOnce: UInt64 = 0
+    public var boundedReadsAfterRound: UInt64 = 0
+    public var boundedReadsRefused: UInt64 = 0
     /// Heartbeats that left late because the leader was busy.
     public var heartbeatsFailed: UInt64 = 0
+
+    /// Learners that this member has promoted, and refusals to, by their text in order of first occurrence.
+    public var learnerPromotions: UInt64 = 0
+    public var refusedPromotions: [(reason: String, count: UInt64)] = []
+    /// Whether a leader's snapshot is being taken over.
+    public var isInstallingSnapshot = false
+
+    // MARK: Network
+
+    /// Filled in by whoever knows the transport.
+    public var network = NetworkStatistics()
 
     // MARK: Store
 
@@ -64,6 +83,10 @@ public struct MemberStatistics: Sendable {
     /// Alarms that are raised, of any member, ordered by member and kind.
     public var alarms: [Alarm] = []
     public var slowApplies: UInt64 = 0
+
+    // MARK: Leases
+
+    public var leases = LeaseFigures()
 
     // MARK: Durations, in seconds unless named otherwise
 
@@ -108,6 +131,19 @@ public struct MemberStatistics: Sendable {
             self.success = success
             self.durations = durations
         }
+    }
+
+    /// What became of leases since the start of the process.
+    public struct LeaseFigures: Sendable {
+        public var granted: UInt64 = 0
+        public var revoked: UInt64 = 0
+        /// While this member led.
+        public var renewed: UInt64 = 0
+        public var expired: UInt64 = 0
+        /// Seconds.
+        public var grantedTTL = Histogram(from: 1, doubling: 24)
+
+        public init() {}
     }
 
     /// One entry of the member list.

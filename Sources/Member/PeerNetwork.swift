@@ -9,6 +9,9 @@ public protocol PeerNetwork: AnyObject, Sendable {
     /// Takes what one turn of the member has for its peers. Called in the member's turn, at most once; must
     /// not block. Whatever cannot be delivered is reported, never retried: raft does that.
     func carry(_ work: consuming PeerWork)
+    /// Called after turns, by the thread that took them, if it is about to wait or to sync the log: where the network
+    /// lives on that thread, it sends what it was given now. Otherwise it does nothing.
+    func attend()
 }
 
 /// What a member has for its peers. The changes come first: messages may go to a peer that was added with them.
@@ -19,11 +22,15 @@ public struct PeerWork: Sendable {
     /// All members are to be asked for their versions; the answer is a `PeerReport.versions`.
     public var asksVersions = false
     public var promotions: [ForwardedPromotion] = []
+    /// The windows of the log that the member has finished, for the others to compare; nil when they are as before.
+    public var effects: [EffectsHash.Window]?
+    public var leaseQuestions: [ForwardedLeaseQuestion] = []
 
     public init() {}
 
     public var isEmpty: Bool {
-        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && !asksVersions
+        changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && leaseQuestions.isEmpty
+            && !asksVersions && effects == nil
     }
 }
 
@@ -76,8 +83,12 @@ public enum PeerReport: Sendable {
     case ended(MemberID)
     /// What the members answered when asked for their versions; nil for one that did not answer. Ordered by ID.
     case versions([PeerVersions])
+    /// The windows of the log that a member has finished have changed.
+    case effects(of: MemberID, [EffectsHash.Window])
     /// The leader has answered a forwarded promotion.
     case promoted(number: UInt64, EtcdError?)
+    /// The leader has answered a question about a lease; nil when it could not be asked, or does not lead.
+    case leaseAnswered(number: UInt64, LeaseAnswer?)
     /// A peer says that this member was removed from the cluster: it has to stop.
     case removedFromCluster
 }

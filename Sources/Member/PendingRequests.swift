@@ -9,6 +9,8 @@ package struct PendingRequests {
         case client(ReplyAddress)
         /// A client that waits for a change of the membership.
         case membership(ReplyAddress, MembershipAnswer)
+        /// A lease that is renewed when its checkpoint has been set back.
+        case renewal(LeaseWaiter)
         /// The member itself: the publication of its attributes, an alarm, the cluster version.
         case own(OwnProposal)
     }
@@ -19,6 +21,8 @@ package struct PendingRequests {
         case added(MemberID)
         /// The members.
         case changed
+        /// The members; a learner is a voter now.
+        case promoted
     }
 
     /// What a member proposes by itself.

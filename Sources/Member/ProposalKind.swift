@@ -1,6 +1,7 @@
 package import Auth
 package import Base
 package import EtcdProto
+package import Leasing
 internal import MVCC
 
 /// The kinds of change that a member proposes by itself or for clients: where each stands in `InternalRaftRequest`.
@@ -10,7 +11,10 @@ package enum ProposalKind: Int, Sendable {
     case deleteRange = 5
     case txn = 6
     case compaction = 7
+    case leaseGrant = 8
+    case leaseRevoke = 9
     case alarm = 10
+    case leaseCheckpoint = 11
     case clusterVersionSet = 1300
     case clusterMemberAttributesSet = 1301
 
@@ -51,9 +55,12 @@ extension ProposalKind {
     package func costBound(_ message: [UInt8]) -> Int64? {
         switch self {
         case .put: Int64(message.count) + 256
+        case .leaseGrant: Int64(QuotaCost.lease)
         // An operation takes 4 bytes at least and costs 256 beyond its content.
         case .txn: Int64(message.count) * 65
-        case .deleteRange, .compaction, .alarm, .clusterVersionSet, .clusterMemberAttributesSet: nil
+        case .deleteRange, .compaction, .leaseRevoke, .leaseCheckpoint, .alarm, .clusterVersionSet,
+            .clusterMemberAttributesSet:
+            nil
         }
     }
 
@@ -61,8 +68,11 @@ extension ProposalKind {
     package func cost(_ message: [UInt8]) throws(WireError) -> Int64 {
         switch self {
         case .put: Int64(QuotaCost.put(try PutCommand(message)))
+        case .leaseGrant: Int64(QuotaCost.lease)
         case .txn: Int64(QuotaCost.txn(try TxnCommand(message)))
-        case .deleteRange, .compaction, .alarm, .clusterVersionSet, .clusterMemberAttributesSet: 0
+        case .deleteRange, .compaction, .leaseRevoke, .leaseCheckpoint, .alarm, .clusterVersionSet,
+            .clusterMemberAttributesSet:
+            0
         }
     }
 }
@@ -98,6 +108,35 @@ package enum OwnMessage {
         var out: [UInt8] = []
         Wire.appendVarintField(1, member.rawValue, to: &out)
         Wire.appendBytesField(2, attributes, to: &out)
+        return out
+    }
+
+    /// `LeaseGrantRequest`.
+    package static func leaseGrant(_ id: LeaseID, timeToLive: Int64) -> [UInt8] {
+        var out: [UInt8] = []
+        if timeToLive != 0 { Wire.appendVarintField(1, UInt64(bitPattern: timeToLive), to: &out) }
+        Wire.appendVarintField(2, UInt64(bitPattern: id.rawValue), to: &out)
+        return out
+    }
+
+    /// `LeaseRevokeRequest`.
+    package static func leaseRevoke(_ id: LeaseID) -> [UInt8] {
+        var out: [UInt8] = []
+        Wire.appendVarintField(1, UInt64(bitPattern: id.rawValue), to: &out)
+        return out
+    }
+
+    /// `LeaseCheckpointRequest`.
+    package static func leaseCheckpoint(_ checkpoints: [LeaseCheckpoint]) -> [UInt8] {
+        var out: [UInt8] = []
+        for checkpoint in checkpoints {
+            var body: [UInt8] = []
+            Wire.appendVarintField(1, UInt64(bitPattern: checkpoint.id.rawValue), to: &body)
+            if checkpoint.remaining != 0 {
+                Wire.appendVarintField(2, UInt64(bitPattern: checkpoint.remaining), to: &body)
+            }
+            Wire.appendBytesField(1, body, to: &out)
+        }
         return out
     }
 

@@ -81,6 +81,11 @@ package struct ResponseOutbox {
         batches[address.sink].responses.append(.init(ticket: address.ticket, range: 0..<0, error: error))
     }
 
+    /// The answer that was just given to a sink holds only as long as the state is no older than `age` allows.
+    package mutating func bindLast(of sink: SinkID, to age: StateAge) {
+        batches[sink].responses[batches[sink].responses.count - 1].age = age
+    }
+
     private mutating func makeRoom(for sink: SinkID) {
         while batches.count <= sink { batches.append(ResponseBatch()) }
     }

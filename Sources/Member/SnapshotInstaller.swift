@@ -88,6 +88,7 @@ extension MemberConfiguration {
         let backend = try Backend(try file.read(), limits: BackendLimits(batchOperations: backendBatchLimit))
         var limits = ApplyLimits(quotaBytes: quotaBytes ?? 0)
         limits.minimumLeaseTTL = minimumLeaseTTL
+        limits.persistsLeaseCheckpoints = persistsLeaseCheckpoints
         // At etcd's default cost: entries do not say which one their member used.
         return try Applier(
             KeyValueStore(backend), cluster: cluster(backend), limits: limits,

@@ -3,15 +3,18 @@ public import Member
 internal import Membership
 public import NIOCore
 internal import NIOHTTP1
+public import TLS
 
 /// Asks the members of a cluster what their cluster is, before a member of it has started here.
 public struct ClusterDirectory: Sendable {
     private let connector: PeerConnector
     private let timeout: TimeAmount
 
-    /// - Parameter timeout: what one member may take to answer.
-    public init(eventLoop: any EventLoop, timeout: Duration) {
-        connector = PeerConnector(eventLoop: eventLoop, dialTimeout: TimeAmount(timeout))
+    /// - Parameters:
+    ///   - timeout: what one member may take to answer.
+    ///   - tls: for members with `https` URLs.
+    public init(eventLoop: any EventLoop, timeout: Duration, tls: ClientTLS? = nil) {
+        connector = PeerConnector(eventLoop: eventLoop, dialTimeout: TimeAmount(timeout), tls: tls)
         self.timeout = TimeAmount(timeout)
     }
 

@@ -24,6 +24,14 @@ final class MemberAsker {
         }
     }
 
+    /// - Parameter finish: called once, on the event loop, with the encoded answer to a question about a lease.
+    func ask(_ question: LeaseQuestion, finish: @escaping (Result<[UInt8], EtcdError>) -> Void) {
+        submit(.lease(question), deadline: core.now() + Self.leasePatience, finish)
+    }
+
+    /// How long another member waits until this one has applied what was committed when it asked.
+    private static let leasePatience: Duration = .seconds(1)
+
     func hash(atRevision revision: Int64, finish: @escaping (Result<KeyValueHash, EtcdError>) -> Void) {
         var request: [UInt8] = []
         Wire.appendVarintField(1, UInt64(bitPattern: revision), to: &request)
@@ -51,12 +59,15 @@ final class MemberAsker {
         }
     }
 
-    private func submit(_ body: ClientRequest.Body, _ finish: @escaping (Result<[UInt8], EtcdError>) -> Void) {
+    private func submit(
+        _ body: ClientRequest.Body, deadline: Instant? = nil, _ finish: @escaping (Result<[UInt8], EtcdError>) -> Void
+    ) {
         lastTicket += 1
         let ticket = lastTicket
         waiting[ticket] = finish
         let sink = self.sink ?? makeSink()
-        if core.host?.submit([ClientRequest(ticket: ticket, body: body, isFromPeer: true)], sink: sink) != true {
+        let request = ClientRequest(ticket: ticket, body: body, deadline: deadline, isFromPeer: true)
+        if core.host?.submit([request], sink: sink) != true {
             waiting.removeValue(forKey: ticket)?(.failure(.tooManyRequests))
         }
     }

@@ -19,16 +19,23 @@ final class Peer {
     /// Where nobody has listened since the peer was reached last.
     private var refusedURLs: Set<String> = []
     private var hasToldEnd = false
+    /// Without the bytes of the streams that are open.
+    let record: PeerFigures
+    var figures: NetworkStatistics.Peer {
+        _read { yield record.value }
+        _modify { yield &record.value }
+    }
     /// Messages of the turn that is being carried out.
     private var appends: [Message] = []
     private var others: [Message] = []
     /// Posts of snapshots to this peer.
     var snapshots: [SnapshotPost] = []
 
-    init(_ id: MemberID, urls: [String], core: TransportCore) {
+    init(_ id: MemberID, urls: [String], core: TransportCore, record: PeerFigures) {
         self.id = id
         self.core = core
         self.urls = PeerURLs(urls)
+        self.record = record
         pipeline = PostPipeline(core, to: id, urls: PeerURLs(urls))
     }
 
@@ -37,7 +44,9 @@ final class Peer {
         pipeline.onOutcome = { [unowned self] outcome in
             switch outcome {
             case .success: succeeded()
-            case .failure(let error): failed("failed to post message: \(error)")
+            case .failure(let error):
+                figures.sendFailures += 1
+                failed("failed to post message: \(error)")
             }
         }
         for kind in StreamKind.allCases {
@@ -66,10 +75,10 @@ final class Peer {
     func attach(_ stream: OutgoingStream) {
         switch stream.kind {
         case .append:
-            if appendStream?.close() == true { core.unreachable(id) }
+            if replace(appendStream) { core.unreachable(id) }
             appendStream = stream
         case .message:
-            if messageStream?.close() == true { core.unreachable(id) }
+            if replace(messageStream) { core.unreachable(id) }
             messageStream = stream
         }
         succeeded()
@@ -81,10 +90,29 @@ final class Peer {
             ])
     }
 
+    /// - Returns: whether messages were lost with it.
+    private func replace(_ stream: OutgoingStream?) -> Bool {
+        guard let stream else { return false }
+        retire(stream)
+        return stream.close()
+    }
+
+    /// What a stream has sent is counted once, when it is given up.
+    private func retire(_ stream: OutgoingStream) {
+        guard stream === appendStream || stream === messageStream else { return }
+        figures.sentBytes += stream.sentBytes
+    }
+
+    var statistics: NetworkStatistics.Peer {
+        var statistics = figures
+        for stream in [appendStream, messageStream] { statistics.sentBytes += stream?.sentBytes ?? 0 }
+        return statistics
+    }
+
     /// The stream's connection is gone.
     func detach(_ stream: OutgoingStream) {
         let lostMessages = stream.close()
-        core.figures.sentBytes += stream.sentBytes
+        retire(stream)
         if appendStream === stream { appendStream = nil }
         if messageStream === stream { messageStream = nil }
         if lostMessages { core.unreachable(id) }
@@ -117,7 +145,7 @@ final class Peer {
             others.removeAll(keepingCapacity: true)
         }
         if !isComplete {
-            core.figures.droppedMessages += 1
+            figures.sendFailures += 1
             core.unreachable(id)
         }
     }
@@ -138,7 +166,9 @@ final class Peer {
             core.logger.info("peer became active", metadata: ["peer-id": "\(id)"])
             let now = core.now()
             activity = .active(since: now)
-            return core.tell(.activity(of: id, since: now))
+            figures.isActive = true
+            core.tell(.activity(of: id, since: now))
+            return
         }
     }
 
@@ -156,6 +186,8 @@ final class Peer {
     func failed(_ reason: String) {
         switch activity {
         case .active:
+            figures.isActive = false
+            figures.disconnections += 1
             core.logger.warning(
                 "peer became inactive (message send to peer failed)",
                 metadata: ["peer-id": "\(id)", "error": "\(reason)"])
@@ -176,8 +208,10 @@ enum PeerActivity: Equatable {
 /// A sender that is no member yet, or of which this member has not heard: it is answered by post alone.
 final class Remote {
     let pipeline: PostPipeline
+    let record: PeerFigures
 
     init(_ id: MemberID, urls: [String], core: TransportCore) {
         pipeline = PostPipeline(core, to: id, urls: PeerURLs(urls))
+        record = PeerFigures(id)
     }
 }

@@ -1,22 +1,27 @@
 /// Where a peer listens: the part of its URL that a socket needs.
 package enum PeerAddress: Equatable, Sendable {
     case tcp(host: String, port: Int)
+    /// TLS over TCP.
+    case tls(host: String, port: Int)
     case unix(path: String)
 
-    /// - Returns: nil for what is no peer URL, and for TLS.
+    /// - Returns: nil for what is no peer URL.
     package init?(url: String) {
         guard let separator = url.firstRange(of: "://") else { return nil }
         let rest = url[separator.upperBound...]
-        switch url[..<separator.lowerBound].lowercased() {
+        let scheme = url[..<separator.lowerBound].lowercased()
+        switch scheme {
         case "unix": self = .unix(path: String(rest))
-        case "http":
+        case "http", "https":
             let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
             guard let colon = authority.lastIndex(of: ":"),
                 let port = UInt16(authority[authority.index(after: colon)...])
             else { return nil }
             var host = authority[..<colon]
             if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-            self = .tcp(host: String(host), port: Int(port))
+            self =
+                scheme == "https"
+                ? .tls(host: String(host), port: Int(port)) : .tcp(host: String(host), port: Int(port))
         default: return nil
         }
     }
@@ -24,7 +29,8 @@ package enum PeerAddress: Equatable, Sendable {
     /// The value of the header `Host`.
     var host: String {
         switch self {
-        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .tcp(let host, let port), .tls(let host, let port):
+            host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         case .unix: "localhost"
         }
     }

@@ -2,6 +2,7 @@ internal import Base
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import TLS
 
 /// What comes back on a connection to a peer. Called on the event loop.
 protocol ResponseReceiver: AnyObject {
@@ -23,6 +24,8 @@ extension ResponseReceiver {
 struct PeerConnector: Sendable {
     let eventLoop: any EventLoop
     let dialTimeout: TimeAmount
+    /// For `https` URLs; nil: they cannot be dialled.
+    let tls: ClientTLS?
 
     /// - Parameters:
     ///   - silence: a connection that brings nothing for so long is closed; nil for no limit.
@@ -41,8 +44,12 @@ struct PeerConnector: Sendable {
                 .writeBufferWaterMark,
                 value: .init(low: PeerLimits.streamBufferBytes / 2, high: PeerLimits.streamBufferBytes)
             )
-            .channelInitializer { channel in
+            .channelInitializer { [tls] channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if case .tls(let host, _) = address {
+                        guard let tls else { throw PeerFailure.noTLS }
+                        try tls.install(on: channel, host: host)
+                    }
                     let pipeline = channel.pipeline.syncOperations
                     if let silence { try pipeline.addHandler(IdleStateHandler(readTimeout: silence)) }
                     try pipeline.addHTTPClientHandlers()
@@ -51,7 +58,7 @@ struct PeerConnector: Sendable {
             }
         let future: EventLoopFuture<any Channel> =
             switch address {
-            case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+            case .tcp(let host, let port), .tls(let host, let port): bootstrap.connect(host: host, port: port)
             case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
             }
         future.whenComplete { done.value($0) }
@@ -101,6 +108,7 @@ private final class ResponseHandler: ChannelInboundHandler {
 enum PeerFailure: Error, CustomStringConvertible {
     case silent
     case noAddress(String)
+    case noTLS
     case status(Int, String)
     case answerTooLarge
     case timeout
@@ -122,6 +130,7 @@ enum PeerFailure: Error, CustomStringConvertible {
     var description: String {
         switch self {
         case .silent: "i/o timeout"
+        case .noTLS: "TLS is not set up"
         case .noAddress(let url): "no address in the URL \"\(url)\""
         case .status(let status, let text): "unexpected http status \(status): \(text)"
         case .answerTooLarge: "answer of more than \(PeerLimits.answerBytes) bytes"

@@ -12,9 +12,13 @@ struct PeerResponse {
     var body: [UInt8]
 
     init(_ status: Int, _ headers: [(String, String)], _ body: String) {
+        self.init(status, headers, bytes: Array(body.utf8))
+    }
+
+    init(_ status: Int, _ headers: [(String, String)], bytes body: [UInt8]) {
         self.status = status
         self.headers = headers
-        self.body = Array(body.utf8)
+        self.body = body
     }
 
     /// Without a body.
@@ -45,14 +49,10 @@ struct PeerResponse {
     }
 }
 
-extension PeerRefusal {
-    static let tooLarge = PeerRefusal.badRequest("request body too large")
-}
-
 /// What peers ask besides raft's messages. Used on its event loop only.
 final class PeerEndpoints {
     private let core: TransportCore
-    private let asker: MemberAsker
+    let asker: MemberAsker
 
     init(_ core: TransportCore) {
         self.core = core
@@ -66,17 +66,18 @@ final class PeerEndpoints {
         switch route {
         case .probing:
             let now = ProbeTime.text(milliseconds: core.clock.unixMilliseconds())
-            respond(
-                PeerResponse(
-                    200, [("Content-Type", "text/plain; charset=utf-8")], #"{"OK":true,"Now":"\#(now)"}"# + "\n"))
+            var response = PeerResponse(
+                200, [("Content-Type", "text/plain; charset=utf-8")], #"{"OK":true,"Now":"\#(now)"}"# + "\n")
+            if head.headers.first(name: PeerHeader.effects) == EffectsNote.question {
+                response.headers.append((PeerHeader.effects, core.effectsNote.text))
+            }
+            respond(response)
         case .version: version(respond)
         case .members: members(respond)
         case .promote(let id): promote(id, respond)
         case .hashKV: hashKV(head, body, respond)
         case .downgradeEnabled: downgradeEnabled(respond)
-        case .leases, .leasesInternal:
-            // The lessor is served by its leader alone, and this member keeps no leases for others yet.
-            respond(.text(400, "not a primary lessor"))
+        case .leases, .leasesInternal: lease(route, head, body, respond)
         case .pipeline, .stream, .snapshot: preconditionFailure("\(route) is no question")
         }
     }

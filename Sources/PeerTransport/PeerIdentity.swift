@@ -60,6 +60,8 @@ enum PeerHeader {
     static let clusterID = "X-Etcd-Cluster-ID"
     static let to = "X-Raft-To"
     static let peerURLs = "X-PeerURLs"
+    /// Between Martlet members only, see `EffectsNote`.
+    static let effects = "X-Martlet-Effects"
 }
 
 /// Why a peer's request is not served, with etcd's status and text.
@@ -74,6 +76,7 @@ enum PeerRefusal: Error, Equatable {
     case senderNotFound
     case toFieldMismatch
     case badRequest(String)
+    case tooLarge
     case forbidden(String)
     case failed(String)
 
@@ -84,6 +87,7 @@ enum PeerRefusal: Error, Equatable {
         case .incompatibleVersion, .clusterIDMismatch, .toFieldMismatch: 412
         case .removedMember: 410
         case .badRequest: 400
+        case .tooLarge: 413
         case .forbidden: 403
         case .failed: 500
         }
@@ -100,6 +104,7 @@ enum PeerRefusal: Error, Equatable {
         case .removedMember: "removed member"
         case .senderNotFound: "error sender not found"
         case .toFieldMismatch: "to field mismatch"
+        case .tooLarge: "request body too large"
         case .badRequest(let text), .forbidden(let text), .failed(let text): text
         }
     }

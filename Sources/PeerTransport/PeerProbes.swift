@@ -1,10 +1,13 @@
 internal import Base
 internal import Logging
+internal import MVCC
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import Platform
 
-/// Asks every peer again and again whether it lives and what its clock says. Used on its event loop only.
+/// Asks every peer again and again whether it lives, what its clock says, and, if it is a Martlet, which windows of the
+/// log it has finished. Used on its event loop only.
 final class PeerProbes {
     private let core: TransportCore
     private var timer: RepeatedTask?
@@ -14,6 +17,8 @@ final class PeerProbes {
         var isHealthy = true
         var roundTrip: Duration?
         var clockDifference: Duration?
+        /// What the member has been told that the peer has finished.
+        var windows: [EffectsHash.Window] = []
     }
 
     init(_ core: TransportCore) { self.core = core }
@@ -34,7 +39,8 @@ final class PeerProbes {
             let id = peer.id
             let start = core.clock.now()
             PeerQuestion.ask(
-                peer.urls.current ?? "", .GET, "/raft/probing", through: core.connector,
+                peer.urls.current ?? "", .GET, "/raft/probing",
+                headers: [PeerHeader.effects: EffectsNote.question], through: core.connector,
                 timeout: PeerLimits.probingInterval
             ) { [weak self] in self?.answered(id, $0, start) }
         }
@@ -48,6 +54,8 @@ final class PeerProbes {
         case .success(let answer) where answer.status == 200:
             health.isHealthy = true
             health.roundTrip = roundTrip
+            take(answer, of: id, &health)
+            core.record(of: id).value.roundTrips.observe(roundTrip.inSeconds)
             if let theirs = Self.milliseconds(of: answer.body) {
                 let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - roundTrip / 2
                 health.clockDifference = difference
@@ -57,6 +65,15 @@ final class PeerProbes {
         case .failure(let error): unhealthy(id, &health, error)
         }
         self.health[id] = health
+    }
+
+    /// Hands on what a peer says of the windows that it has finished, when that is new.
+    private func take(_ answer: PeerQuestion.Answer, of id: MemberID, _ health: inout Health) {
+        // Whoever listens at the address may be another member, or of another cluster.
+        guard let note = answer.headers.first(name: PeerHeader.effects).flatMap({ EffectsNote($0) }),
+            note.member == id, note.cluster == core.identity.clusterID, note.windows != health.windows
+        else { return }
+        if core.tell(.effects(of: id, note.windows)) { health.windows = note.windows }
     }
 
     private func unhealthy(_ id: MemberID, _ health: inout Health, _ error: any Error) {

@@ -1,5 +1,6 @@
 internal import Base
 internal import Logging
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import RaftCore
@@ -153,9 +154,9 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         switch state {
         case .idle, .stream: break
         case .refused: state = .idle
-        case .post(_, var buffer):
+        case .post(let introduction, var buffer):
             state = .idle
-            accept(&buffer, context)
+            accept(&buffer, from: introduction.from, context)
         case .snapshot(let intake):
             let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
             intake.end { [weak self] result in
@@ -175,9 +176,11 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private func accept(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
+    private func accept(_ buffer: inout ByteBuffer, from sender: MemberID?, _ context: ChannelHandlerContext) {
         let message: Message
-        do throws(StreamError) { message = try Message(reading: buffer.readableBytes, from: &buffer) } catch {
+        let bytes = buffer.readableBytes
+        do throws(StreamError) { message = try Message(reading: bytes, from: &buffer) } catch {
+            core.record(of: sender).value.receiveFailures += 1
             return refuse(.badRequest("error unmarshalling raft message"), context)
         }
         if core.removedMembers.contains(message.from) {
@@ -186,6 +189,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         if message.to != core.identity.localID {
             return respond(.removed("cannot process message to mismatch member"), context)
         }
+        core.record(of: message.from).value.receivedBytes += UInt64(bytes)
         core.receive(message)
         respond(PeerResponse(204, clusterID: core.identity.clusterID), context)
     }

@@ -1,4 +1,5 @@
 internal import Base
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import RaftCore
@@ -77,7 +78,7 @@ final class PostPipeline: ResponseReceiver {
         state = .posting(channel)
         var body: [UInt8] = []
         message.encode(to: &body)
-        core.figures.sentBytes += UInt64(body.count)
+        core.record(of: peer).value.sentBytes += UInt64(body.count)
         var headers = core.identity.headers(host: PeerAddress(url: urls.current ?? "")?.host ?? "")
         headers.add(name: "Content-Type", value: "application/protobuf")
         headers.add(name: "Content-Length", value: String(body.count))

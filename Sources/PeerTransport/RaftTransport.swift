@@ -6,6 +6,7 @@ internal import NIOHTTP1
 public import NIOPosix
 public import Platform
 internal import Synchronization
+public import TLS
 
 /// The transport between the members of a cluster: raft messages, snapshots and questions over HTTP/1.1, as etcd's
 /// members speak it. Format: docs/formats/peer.md.
@@ -27,17 +28,27 @@ public final class RaftTransport: PeerNetwork {
         public var electionTimeout: Duration
         /// How long a question to a peer or to the member may take.
         public var requestTimeout: Duration
+        /// Bytes a second of all databases that are sent to peers; 0 is no limit.
+        public var snapshotBytesPerSecond: UInt64
+        /// For `https` URLs of this member; nil: it cannot listen at such.
+        public var listenTLS: ServerTLS?
+        /// For `https` URLs of other members; nil: they cannot be dialled.
+        public var dialTLS: ClientTLS?
 
         public init(
             disk: any Disk, clock: any Clock, snapshotDirectory: String, diskThreads: NIOThreadPool,
-            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7)
+            electionTimeout: Duration = .milliseconds(1000), requestTimeout: Duration = .seconds(7),
+            snapshotBytesPerSecond: UInt64 = 0, listenTLS: ServerTLS? = nil, dialTLS: ClientTLS? = nil
         ) {
+            self.snapshotBytesPerSecond = snapshotBytesPerSecond
             self.disk = disk
             self.clock = clock
             self.snapshotDirectory = snapshotDirectory
             self.diskThreads = diskThreads
             self.electionTimeout = electionTimeout
             self.requestTimeout = requestTimeout
+            self.listenTLS = listenTLS
+            self.dialTLS = dialTLS
         }
     }
 
@@ -47,25 +58,31 @@ public final class RaftTransport: PeerNetwork {
     private let core: NIOLoopBoundBox<TransportCore?>
     private let work: Mailbox<PeerWork>
     private let listeners = Mutex<[any Channel]>([])
+    private let divider = Mutex<ConnectionDivider?>(nil)
 
     public init(_ settings: Settings, eventLoop: any EventLoop, logger: Logger) {
         self.settings = settings
         self.eventLoop = eventLoop
         self.logger = logger
-        let core = NIOLoopBoundBox<TransportCore?>.makeEmptyBox(valueType: TransportCore.self, eventLoop: eventLoop)
-        self.core = core
-        let late = LateWork()
-        work = Mailbox(limit: PeerLimits.queuedWork) { eventLoop.execute { late.carryOut() } }
-        late.set { [work, core] in
-            // Before the start it waits: the core takes it then.
-            guard let core = core.value else { return }
-            Self.carryOut(work, core)
-        }
+        core = NIOLoopBoundBox<TransportCore?>.makeEmptyBox(valueType: TransportCore.self, eventLoop: eventLoop)
+        work = Mailbox(limit: PeerLimits.queuedWork, wake: {})
     }
 
     public func carry(_ work: consuming PeerWork) {
+        switch self.work.put(contentsOf: CollectionOfOne(work)) {
+        case .first:
+            eventLoop.execute { [work = self.work, core] in
+                // Before the start it waits: the core takes it then.
+                if let core = core.value { Self.carryOut(work, core) }
+            }
         // Full only when the event loop has stopped working; raft copes with what is lost.
-        self.work.post(work)
+        case .behindOthers, .refused: break
+        }
+    }
+
+    public func attend() {
+        guard !work.isEmpty, eventLoop.inEventLoop, let core = core.value else { return }
+        Self.carryOut(work, core)
     }
 
     private static func carryOut(_ work: Mailbox<PeerWork>, _ core: TransportCore) {
@@ -99,8 +116,22 @@ public final class RaftTransport: PeerNetwork {
         }
     }
 
+    /// From here on a connection of a peer that turns out not to speak HTTP/1 is somebody else's.
+    ///
+    /// etcd answers gRPC on its peer ports, too: `docs/decisions/128-grpc-on-peer-ports.md`.
+    /// - Parameter divide: completes the pipeline of a connection: itself, or by the closure for HTTP/1. Called on the
+    ///   transport's event loop.
+    public func share(_ divide: @escaping ConnectionDivider) { divider.withLock { $0 = divide } }
+
     private func bind(_ address: PeerAddress) async throws -> any Channel {
         let boxed = core
+        let tls: ServerTLS?
+        switch address {
+        case .tls:
+            guard let listenTLS = settings.listenTLS else { throw PeerFailure.noTLS }
+            tls = listenTLS
+        case .tcp, .unix: tls = nil
+        }
         let bootstrap = ServerBootstrap(group: eventLoop)
             .serverChannelOption(.backlog, value: 128)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -110,17 +141,22 @@ public final class RaftTransport: PeerNetwork {
                 .writeBufferWaterMark,
                 value: .init(low: PeerLimits.streamBufferBytes / 2, high: PeerLimits.streamBufferBytes)
             )
-            .childChannelInitializer { channel in
+            .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let core = boxed.value, core.admits(channel) else { throw PeerFailure.closed }
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.addHandler(IdleStateHandler(readTimeout: PeerLimits.requestTimeout))
-                    try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
-                    try pipeline.addHandler(PeerServerHandler(core, core.endpoints))
+                    try tls?.install(on: channel)
+                    if let divide = divider.withLock({ $0 }) {
+                        try divide(channel) { channel in
+                            guard let core = boxed.value else { throw PeerFailure.closed }
+                            try Self.installHTTP1(on: channel, core)
+                        }
+                    } else {
+                        try Self.installHTTP1(on: channel, core)
+                    }
                 }
             }
         switch address {
-        case .tcp(let host, let port):
+        case .tcp(let host, let port), .tls(let host, let port):
             let name = host == "localhost" ? "127.0.0.1" : host
             return try await bootstrap.bind(host: name, port: port).get()
         case .unix(let path):
@@ -128,10 +164,18 @@ public final class RaftTransport: PeerNetwork {
         }
     }
 
-    /// What has been carried so far.
-    public func figures() async throws -> TransportFigures {
+    private static func installHTTP1(on channel: any Channel, _ core: TransportCore) throws {
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(IdleStateHandler(readTimeout: PeerLimits.requestTimeout))
+        try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        try pipeline.addHandler(PeerServerHandler(core, core.endpoints))
+    }
+
+    /// Asks for what has been carried so far; `body` is called with it on the transport's event loop, not at all when
+    /// that has ended.
+    public func withStatistics(_ body: @escaping @Sendable (NetworkStatistics) -> Void) {
         let boxed = core
-        return try await eventLoop.submit { boxed.value?.figures ?? TransportFigures() }.get()
+        eventLoop.execute { body(boxed.value?.statistics ?? NetworkStatistics()) }
     }
 
     /// Closes all connections; what the member still sends is dropped.
@@ -147,16 +191,13 @@ public final class RaftTransport: PeerNetwork {
     }
 }
 
+/// Installs what serves a connection once its first bytes show the protocol, with HTTP/1 in the hands of the closure.
+public typealias ConnectionDivider =
+    @Sendable (_ channel: any Channel, _ http1: @escaping @Sendable (any Channel) throws -> Void) throws -> Void
+
 /// An address for peers that cannot be listened at.
 public struct PeerListenError: Error, CustomStringConvertible {
     public var url: String
     public var reason: String
     public var description: String { "cannot listen on \(url): \(reason)" }
-}
-
-/// What a wake-up of the event loop does, known only after the mailbox exists.
-private final class LateWork: Sendable {
-    private let body = Mutex<(@Sendable () -> Void)?>(nil)
-    func set(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
-    func carryOut() { body.withLock { $0 }?() }
 }

@@ -1,5 +1,6 @@
 internal import Base
 internal import Logging
+internal import Member
 internal import NIOCore
 internal import NIOPosix
 internal import Platform
@@ -30,10 +31,27 @@ final class SnapshotIntake {
 
     /// Told apart from other intakes by its number.
     private let number: Int
+    private let start: Instant
+    /// Where it counts as under way; nil until the envelope has told whose it is, and after its end.
+    private var record: PeerFigures?
 
     init(_ core: TransportCore, number: Int) {
         self.core = core
         self.number = number
+        start = core.now()
+    }
+
+    private func countBegin(from sender: MemberID?) {
+        record = core.record(of: sender)
+        record?.value.snapshotsReceived.begin()
+    }
+
+    private func countEnd(succeeded: Bool) {
+        let seconds = succeeded ? (core.now() - start).inSeconds : nil
+        if record == nil, !succeeded { countBegin(from: nil) }
+        guard let record = record.take() else { return }
+        record.value.snapshotsReceived.end(after: seconds)
+        if !succeeded { record.value.receiveFailures += 1 }
     }
 
     /// Whether the sender should pause.
@@ -71,6 +89,7 @@ final class SnapshotIntake {
                 "incoming-snapshot-index": "\(metadata.index)",
             ])
         stage = .database(message)
+        countBegin(from: message.from)
         append(&buffer)
         buffer = ByteBuffer()
     }
@@ -78,7 +97,7 @@ final class SnapshotIntake {
     private func append(_ body: inout ByteBuffer) {
         guard body.readableBytes > 0, let bytes = body.readBytes(length: body.readableBytes) else { return }
         pendingBytes += bytes.count
-        core.figures.receivedBytes += UInt64(bytes.count)
+        record?.value.receivedBytes += UInt64(bytes.count)
         pending.append(bytes)
         writeOn()
     }
@@ -127,6 +146,7 @@ final class SnapshotIntake {
     private func fail(_ refusal: PeerRefusal) {
         if case .failed = stage { return }
         stage = .failed(refusal)
+        countEnd(succeeded: false)
         pending = []
         pendingBytes = 0
         buffer = ByteBuffer()
@@ -160,6 +180,7 @@ final class SnapshotIntake {
             finish(.failure(refusal))
         case .database(let message):
             guard let file, let index = message.snapshot?.metadata.index else {
+                countEnd(succeeded: false)
                 return finish(.failure(.failed("failed to save KV snapshot (no database)")))
             }
             complete(message, file, index.rawValue, finish)
@@ -179,6 +200,7 @@ final class SnapshotIntake {
             switch result {
             case .success:
                 intake.file = nil
+                intake.countEnd(succeeded: true)
                 intake.core.logger.info(
                     "received and saved database snapshot",
                     metadata: [
@@ -187,6 +209,7 @@ final class SnapshotIntake {
                     ])
                 finish(.success(message))
             case .failure(let error):
+                intake.countEnd(succeeded: false)
                 intake.discard()
                 finish(.failure(.failed("failed to save KV snapshot (\(error))")))
             }

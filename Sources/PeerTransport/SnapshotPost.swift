@@ -23,10 +23,8 @@ final class SnapshotPost: ResponseReceiver {
     private var status: Int?
     private var answer: [UInt8] = []
     private var deadline: Scheduled<Void>?
-    private var lastProgress: Int64 = 0
+    private var progress: SnapshotProgress
 
-    /// Bytes between two lines of progress.
-    private static let progressInterval: Int64 = 256 << 20
     /// What is kept of the peer's answer.
     private static let answerBytes = 512
 
@@ -40,6 +38,7 @@ final class SnapshotPost: ResponseReceiver {
         self.core = core
         self.finish = finish
         size = snapshot.database.size
+        progress = SnapshotProgress(size: size, at: core.now())
     }
 
     func start() {
@@ -81,16 +80,25 @@ final class SnapshotPost: ResponseReceiver {
         readOn()
     }
 
-    /// Reads the next chunk unless one is being read, all is sent, or the socket is full.
+    /// Reads the next chunk unless one is being read or waited for, all is sent, or the socket is full.
     private func readOn() {
         guard !isReading, !hasSentAll, finish != nil, let channel, channel.isWritable else { return }
         guard offset < size else { return sentAll(channel) }
         isReading = true
+        let count = Int(min(Int64(core.snapshotPace.pieceBytes), size - offset))
+        let wait = core.snapshotPace.wait(for: count, at: core.now())
+        if wait == .zero { return read(count) }
+        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
+        core.eventLoop.scheduleTask(in: TimeAmount(wait)) { bound.value.read(count) }
+    }
+
+    private func read(_ count: Int) {
+        guard finish != nil else { return }
         let database = snapshot.database
         let start = offset
         let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
         core.diskThreads.runIfActive(eventLoop: core.eventLoop) {
-            try database.read(at: start, count: PeerLimits.snapshotChunkBytes)
+            try database.read(at: start, count: count)
         }.whenComplete { bound.value.take($0) }
     }
 
@@ -101,12 +109,13 @@ final class SnapshotPost: ResponseReceiver {
         case .failure(let error): end(error)
         case .success(let bytes):
             offset += Int64(bytes.count)
-            core.figures.sentBytes += UInt64(bytes.count)
+            peer.figures.sentBytes += UInt64(bytes.count)
             channel.writeAndFlush(
                 HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: bytes))), promise: nil)
-            if offset - lastProgress >= Self.progressInterval {
-                lastProgress = offset
-                core.logger.info("sending database snapshot", metadata: fields.merging(["sent": "\(offset)"]) { $1 })
+            if let line = progress.line(sent: offset, at: core.now()) {
+                var fields = fields
+                for (name, value) in line { fields[name] = .string(value) }
+                core.logger.info("sending database snapshot", metadata: fields)
             }
             readOn()
         }

@@ -1,5 +1,6 @@
 internal import Base
 internal import Logging
+internal import Member
 internal import NIOCore
 internal import NIOHTTP1
 internal import RaftCore
@@ -168,13 +169,14 @@ final class StreamReader {
                 return
             }
             guard !isHungUp, failure == nil else { return }
-            reader.core.figures.receivedBytes += UInt64(body.readableBytes)
+            reader.peer.figures.receivedBytes += UInt64(body.readableBytes)
             if buffer.readableBytes == 0 {
                 swap(&buffer, &body)
             } else {
                 buffer.writeBuffer(&body)
             }
             do throws(StreamError) { try decode() } catch {
+                reader.peer.figures.receiveFailures += 1
                 failure = error
                 channel?.close(promise: nil)
             }

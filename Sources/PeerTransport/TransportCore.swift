@@ -24,25 +24,32 @@ final class TransportCore {
     private var remotes: [(id: MemberID, remote: Remote)] = []
     private(set) var removedMembers: Set<MemberID> = []
     private var snapshotsUnderWay = 0
+    var snapshotPace: SnapshotPace
     private var received: [Message] = []
     private var deliversSoon = false
     private var isStopped = false
     private var wasToldRemoved = false
-    var figures = TransportFigures()
+    /// What Martlet members that ask are told.
+    private(set) var effectsNote: EffectsNote
+    /// Of senders that did not say who they are.
+    private let strangers = PeerFigures(.none)
     private var probes: PeerProbes?
     private var connections = 0
     private var intakes = 0
 
     init(_ settings: RaftTransport.Settings, identity: PeerIdentity, eventLoop: any EventLoop, logger: Logger) {
         self.identity = identity
+        effectsNote = EffectsNote(cluster: identity.clusterID, member: identity.localID, windows: [])
         self.eventLoop = eventLoop
         self.logger = logger
         clock = settings.clock
         storage = SnapshotStorage(disk: settings.disk, directory: settings.snapshotDirectory)
         diskThreads = settings.diskThreads
+        snapshotPace = SnapshotPace(bytesPerSecond: settings.snapshotBytesPerSecond)
         requestTimeout = TimeAmount(settings.requestTimeout)
         connector = PeerConnector(
-            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout))
+            eventLoop: eventLoop, dialTimeout: .seconds(1) + TimeAmount(settings.electionTimeout),
+            tls: settings.dialTLS)
     }
 
     func now() -> Instant { clock.now() }
@@ -81,6 +88,21 @@ final class TransportCore {
         host = nil
     }
 
+    // MARK: Figures
+
+    /// Where to count for a sender.
+    func record(of id: MemberID?) -> PeerFigures {
+        guard let id else { return strangers }
+        return peer(id)?.record ?? remotes.first { $0.id == id }?.remote.record ?? strangers
+    }
+
+    var statistics: NetworkStatistics {
+        var statistics = NetworkStatistics()
+        statistics.peers = (peers.map(\.statistics) + remotes.map { $0.remote.record.value }).sorted { $0.id < $1.id }
+        statistics.strangers = strangers.value
+        return statistics
+    }
+
     // MARK: Work of the member
 
     func carry(out work: PeerWork) {
@@ -90,7 +112,9 @@ final class TransportCore {
         for peer in peers where peer.hasQueued { peer.flush() }
         for snapshot in work.snapshots { send(snapshot) }
         for promotion in work.promotions { forward(promotion) }
+        for question in work.leaseQuestions { ask(question) }
         if work.asksVersions { askVersions() }
+        if let windows = work.effects { effectsNote.windows = windows }
     }
 
     func peer(_ id: MemberID) -> Peer? { peers.first { $0.id == id } }
@@ -100,7 +124,8 @@ final class TransportCore {
         case .add(let id, let urls):
             guard id != identity.localID else { return }
             if let peer = peer(id) { return peer.update(urls) }
-            let peer = Peer(id, urls: urls, core: self)
+            let known = remotes.first { $0.id == id }?.remote.record
+            let peer = Peer(id, urls: urls, core: self, record: known ?? PeerFigures(id))
             peers.append(peer)
             peers.sort { $0.id < $1.id }
             remotes.removeAll { entry in
@@ -120,10 +145,10 @@ final class TransportCore {
     private func route(_ message: Message) {
         if let peer = peer(message.to) { return peer.queue(message) }
         if let remote = remotes.first(where: { $0.id == message.to }) {
-            if !remote.remote.pipeline.post(message) { figures.droppedMessages += 1 }
+            // One that is no member yet has no figures of its own.
+            _ = remote.remote.pipeline.post(message)
             return
         }
-        figures.droppedMessages += 1
         logger.debug(
             "ignored message send request; unknown remote peer target",
             metadata: ["type": "\(message.type)", "unknown-target-peer-id": "\(message.to)"])
@@ -136,10 +161,14 @@ final class TransportCore {
             return
         }
         snapshotsUnderWay += 1
+        peer.figures.snapshotsSent.begin()
+        let start = now()
         let post = SnapshotPost(snapshot, to: peer, core: self) { [unowned self, unowned peer] post, error in
             snapshotsUnderWay -= 1
             peer.snapshots.removeAll { $0 === post }
+            peer.figures.snapshotsSent.end(after: error == nil ? (now() - start).inSeconds : nil)
             if let error {
+                peer.figures.sendFailures += 1
                 peer.failed("failed to send database snapshot: \(error)")
                 unreachable(id)
             } else {
@@ -153,7 +182,9 @@ final class TransportCore {
 
     // MARK: Reports to the member
 
-    func tell(_ report: PeerReport) { host?.report(report, isIdle: false) }
+    /// - Returns: whether the member has taken it.
+    @discardableResult
+    func tell(_ report: PeerReport) -> Bool { host?.report(report, isIdle: false) ?? false }
 
     func unreachable(_ id: MemberID) { tell(.unreachable(id)) }
 
@@ -185,7 +216,7 @@ final class TransportCore {
         // Few messages in one turn of the loop: nothing else is going on.
         let isIdle = count <= PeerLimits.idleBatch
         if host?.report(.messages(batch), isIdle: isIdle) != true {
-            figures.refusedMessages += UInt64(count)
+            for message in batch { record(of: message.from).value.receiveFailures += 1 }
             logger.warning("dropped received messages: the member is too busy", metadata: ["count": "\(count)"])
         }
     }
@@ -239,14 +270,4 @@ final class TransportCore {
             }
         }
     }
-}
-
-/// What a transport has carried since it was started.
-public struct TransportFigures: Sendable, Equatable {
-    public var sentBytes: UInt64 = 0
-    public var receivedBytes: UInt64 = 0
-    /// Times that messages to a peer did not fit into its queue, or had no way to go.
-    public var droppedMessages: UInt64 = 0
-    /// Received messages that the member did not take.
-    public var refusedMessages: UInt64 = 0
 }

@@ -23,8 +23,11 @@ public final class ServerProcess: Sendable {
         public var discovers = false
         /// It joins a cluster that runs.
         public var joins = false
+        /// TLS on both ports; nil for none.
+        public var security: TestSecurity?
 
-        public var peerURL: String { "http://\(host):\(peerPort)" }
+        var scheme: String { security == nil ? "http" : "https" }
+        public var peerURL: String { "\(scheme)://\(host):\(peerPort)" }
 
         public init(
             dataDirectory: String, clientPort: Int = LoopbackPorts.next(), peerPort: Int = LoopbackPorts.next(),
@@ -60,7 +63,9 @@ public final class ServerProcess: Sendable {
     private let logPath: String
 
     /// The lines that tools wait for: the first in most versions, the second from 3.4 with its structured log.
-    static let readyLines = ["ready to serve client requests", "serving client traffic insecurely"]
+    static let readyLines = [
+        "ready to serve client requests", "serving client traffic insecurely", "serving client traffic securely",
+    ]
 
     /// `127.0.0.1:port`, as etcdctl takes it.
     public var endpoint: String { "\(options.host):\(options.clientPort)" }
@@ -69,14 +74,14 @@ public final class ServerProcess: Sendable {
 
     /// The arguments that make it the member that the options describe.
     public static func arguments(of program: ServerProgram, _ options: Options) -> [String] {
-        let client = "http://\(options.host):\(options.clientPort)"
+        let client = "\(options.scheme)://\(options.host):\(options.clientPort)"
         let peer = options.peerURL
         return program.arguments + [
             "--name", options.name, "--data-dir", options.dataDirectory, "--listen-client-urls", client,
             "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster-state", options.joins ? "existing" : "new",
         ] + (options.discovers ? [] : ["--initial-cluster", options.initialCluster ?? "\(options.name)=\(peer)"])
-            + options.arguments
+            + (options.security?.serverArguments ?? []) + options.arguments
     }
 
     /// Starts the server and returns when it serves clients.
@@ -171,15 +176,19 @@ public func withServer<T>(
 public struct EtcdCtl: Sendable {
     public var path: String
     public var endpoint: String
+    /// nil for a server without TLS.
+    public var security: TestSecurity?
 
-    public init(path: String, endpoint: String) {
+    public init(path: String, endpoint: String, security: TestSecurity? = nil) {
         self.path = path
         self.endpoint = endpoint
+        self.security = security
     }
 
     public func run(_ arguments: [String], input: String = "") async throws -> Subprocess.Result {
         try await Subprocess.run(
-            path, ["--endpoints", endpoint] + arguments, input: Array(input.utf8), environment: ["ETCDCTL_API": "3"],
+            path, ["--endpoints", endpoint] + (security?.clientArguments ?? []) + arguments, input: Array(input.utf8),
+            environment: ["ETCDCTL_API": "3"],
             timeout: .seconds(30))
     }
 }

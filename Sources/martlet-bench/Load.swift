@@ -34,10 +34,13 @@ struct Load: Sendable {
     func run() async throws -> Result {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
+        let client = try options.client()
         var connections: [GRPCClientConnection] = []
         for _ in 0..<options.connections {
             connections.append(
-                try await GRPCClientConnection.connect(host: options.host, port: options.port ?? 0, group: loop).get())
+                try await GRPCClientConnection.connect(
+                    host: options.host, port: options.port ?? 0, group: loop, configuration: client
+                ).get())
         }
         let opened = connections
         let start = NIODeadline.now()

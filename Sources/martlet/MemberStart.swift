@@ -1,6 +1,6 @@
 internal import ClientAPI
 internal import Logging
-internal import Member
+package import Member
 internal import NIOCore
 internal import NIOPosix
 internal import PeerTransport
@@ -17,19 +17,14 @@ extension MemberLoop: RunningMember {}
 
 /// Starts the member; the one place that knows how its settings follow from the flags.
 enum MemberStart {
-    /// - Parameters:
-    ///   - onReady: called once, when clients may be served.
-    ///   - onFailure: called once, with the reason, when the member cannot go on.
-    ///   - onRemoved: called once, when the member is no part of its cluster any more.
-    static func start(
-        _ configuration: ServerConfiguration, _ logger: Logger, eventLoop: any EventLoop, diskThreads: NIOThreadPool,
-        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
-        onRemoved: @escaping @Sendable () -> Void
-    ) async throws -> ClusterMemberProcess {
+    /// The member's settings; one that has never run finds its cluster first, which may take as long as the others do.
+    /// Nothing is written meanwhile.
+    static func settings(
+        _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger, eventLoop: any EventLoop,
+        blockingThreads: NIOThreadPool
+    ) async throws -> MemberConfiguration {
         var settings = try configuration.member
-        let disk = LinuxDisk()
-        let clock = LinuxClock()
-        if try settings.hasLog(on: disk) {
+        if try settings.hasLog(on: LinuxDisk()) {
             if configuration.discovery.isUsed {
                 logger.warning(
                     "discovery is ignored since cluster already initialized; valid logs are found",
@@ -37,13 +32,31 @@ enum MemberStart {
             }
         } else {
             let entry = ClusterEntry(
-                configuration, eventLoop: eventLoop, blockingThreads: diskThreads, logger: logger)
+                configuration, tls: tls.dialling, eventLoop: eventLoop, blockingThreads: blockingThreads,
+                logger: logger)
             try await entry.prepare(&settings)
         }
+        return settings
+    }
+
+    /// - Parameters:
+    ///   - onReady: called once, when clients may be served.
+    ///   - onFailure: called once, with the reason, when the member cannot go on.
+    ///   - onRemoved: called once, when the member is no part of its cluster any more.
+    static func start(
+        _ settings: MemberConfiguration, _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger,
+        eventLoop: any EventLoop, diskThreads: NIOThreadPool,
+        onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (String) -> Void,
+        onRemoved: @escaping @Sendable () -> Void
+    ) async throws -> ClusterMemberProcess {
+        let disk = LinuxDisk()
+        let clock = LinuxClock()
         let transport = RaftTransport(
             RaftTransport.Settings(
                 disk: disk, clock: clock, snapshotDirectory: settings.snapshotDirectory, diskThreads: diskThreads,
-                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout),
+                electionTimeout: settings.electionTimeout, requestTimeout: settings.requestTimeout,
+                snapshotBytesPerSecond: configuration.snapshotSendBytesPerSecond, listenTLS: tls.peers,
+                dialTLS: tls.dialling),
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())
@@ -66,9 +79,24 @@ enum MemberStart {
 }
 
 /// A member with its transport.
-struct ClusterMemberProcess {
+struct ClusterMemberProcess: MemberHandle {
     let member: any RunningMember
     let transport: RaftTransport
+
+    func submit(_ requests: [ClientRequest], sink: any ResponseSink, isIdle: Bool) -> Bool {
+        member.submit(requests, sink: sink, isIdle: isIdle)
+    }
+
+    /// The member's figures with the transport's.
+    func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
+        member.withStatistics { [transport] statistics in
+            transport.withStatistics { network in
+                var statistics = statistics
+                statistics.network = network
+                body(statistics)
+            }
+        }
+    }
 
     /// The member first: it hands leadership over, which takes the transport.
     func stop() async {
@@ -79,7 +107,7 @@ struct ClusterMemberProcess {
 
 extension ServerConfiguration {
     /// The part that concerns the member. Sizes fit: validation has bounded them.
-    var member: MemberConfiguration {
+    package var member: MemberConfiguration {
         get throws(ValueError) {
             var member = MemberConfiguration()
             member.name = name
@@ -109,6 +137,8 @@ extension ServerConfiguration {
             member.forcesNewCluster = forceNewCluster
             member.raisesClusterVersion = raiseClusterVersion
             member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
+            member.learnerLimit = Int(clamping: maxLearners)
+            if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }
             return member
         }
     }

@@ -4,6 +4,7 @@ internal import Logging
 internal import Member
 internal import NIOCore
 internal import NIOPosix
+internal import PeerTransport
 internal import Platform
 internal import PlatformLinux
 
@@ -20,24 +21,41 @@ struct ServerProcess {
 
     func run() async {
         let (events, continuation) = AsyncStream.makeStream(of: ProcessEvent.self)
+        let (early, earlyContinuation) = AsyncStream.makeStream(of: TerminationSignals.Signal.self)
         // Before the first thread starts, so that no signal ends the process half way.
-        let signals = TerminationSignals { continuation.yield(.signal($0)) }
+        let signals = TerminationSignals { signal in
+            if case .terminated = earlyContinuation.yield(signal) { continuation.yield(.signal(signal)) }
+        }
         warn()
         logStart()
         do {
+            let tls = try MemberTLS(configuration, logger: logger)
             let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
             let diskThreads = NIOThreadPool(numberOfThreads: Self.diskThreads)
             diskThreads.start()
+            let finding = Task {
+                defer { earlyContinuation.finish() }
+                return try await MemberStart.settings(
+                    configuration, tls, logger, eventLoop: group.next(), blockingThreads: diskThreads)
+            }
+            // A member that still looks for its cluster has nothing to close.
+            for await signal in early {
+                logger.info(
+                    "received signal; shutting down before the member has started",
+                    metadata: ["signal": "\(signal.name)"])
+                signals.endProcess(by: signal)
+            }
+            let settings = try await finding.value
             let process = try await MemberStart.start(
-                configuration, logger, eventLoop: group.next(), diskThreads: diskThreads,
+                settings, configuration, tls, logger, eventLoop: group.next(), diskThreads: diskThreads,
                 onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
                 onRemoved: { continuation.yield(.memberRemoved) })
-            let member = process.member
             let server = ClientServer(
-                configuration: configuration.clientServer, member: member, group: group,
+                configuration: configuration.clientServer, member: process, group: group,
                 processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
-                try await listen(server)
+                try await listen(server, tls)
+                process.transport.share { channel, http1 in try server.install(on: channel, http1: http1) }
             } catch {
                 await stop(server, process, group, drain: .zero)
                 throw error
@@ -67,9 +85,13 @@ struct ServerProcess {
         }
     }
 
-    private func listen(_ server: ClientServer) async throws {
-        for url in configuration.listenMetricsURLs { try await server.serveMetrics(at: url.listenAddress) }
-        for url in configuration.listenClientURLs { try await server.serveClients(at: url.listenAddress) }
+    private func listen(_ server: ClientServer, _ tls: MemberTLS) async throws {
+        for url in configuration.listenMetricsURLs {
+            try await server.serveMetrics(at: url.listenAddress, tls: url.isSecure ? tls.metrics : nil)
+        }
+        for url in configuration.listenClientURLs {
+            try await server.serveClients(at: url.listenAddress, tls: url.isSecure ? tls.clients : nil)
+        }
     }
 
     /// Clients first, so that all answers that the member still gives reach them.
@@ -90,7 +112,9 @@ struct ServerProcess {
         logger.info("ready to serve client requests")
         for url in configuration.listenClientURLs {
             logger.info(
-                "serving client traffic insecurely; this is strongly discouraged!",
+                url.isSecure
+                    ? "serving client traffic securely"
+                    : "serving client traffic insecurely; this is strongly discouraged!",
                 metadata: ["traffic": "grpc+http", "address": "\(url.listenAddress)"])
         }
         for url in configuration.listenMetricsURLs {

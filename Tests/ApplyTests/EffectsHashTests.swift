@@ -59,6 +59,24 @@ import Testing
         #expect(EffectsHash.compare(a, []) == .unknown)
     }
 
+    @Test("What depends on a member's own flags is left out: the shortest lease")
+    func flags() throws {
+        let one = try TestApplier(limits: ApplyLimits(minimumLeaseTTL: 2))
+        let two = try TestApplier(limits: ApplyLimits(minimumLeaseTTL: 15))
+        for test in [one, two] {
+            try test.apply { request in
+                request.leaseGrant = .with {
+                    $0.id = 7
+                    $0.ttl = 1
+                }
+            }
+            try write(test, 2...1001)
+        }
+        #expect(one.applier.store.lease(LeaseID(7)) != two.applier.store.lease(LeaseID(7)))
+        #expect(one.applier.backend.effects.finished == two.applier.backend.effects.finished)
+        #expect(one.applier.backend.effects.finished.count == 1)
+    }
+
     @Test("After another program wrote the file the window under way is left out")
     func foreignWriter() throws {
         let test = try TestApplier()

@@ -53,14 +53,14 @@ final class FakeMember: MemberHandle {
     var submissions: [[ClientRequest]] { state.withLock { $0.submissions } }
 
     /// Answers tickets, each with its own bytes or error, in one batch.
-    func answer(_ answers: [(ticket: UInt64, Result<[UInt8], EtcdError>)]) {
+    func answer(_ answers: [(ticket: UInt64, Result<[UInt8], EtcdError>)], age: StateAge? = nil) {
         var batch = ResponseBatch()
         for (ticket, result) in answers {
             switch result {
             case .success(let bytes):
                 let start = batch.bytes.count
                 batch.bytes += bytes
-                batch.responses.append(.init(ticket: ticket, range: start..<batch.bytes.count))
+                batch.responses.append(.init(ticket: ticket, range: start..<batch.bytes.count, age: age))
             case .failure(let error):
                 batch.responses.append(.init(ticket: ticket, range: 0..<0, error: error))
             }

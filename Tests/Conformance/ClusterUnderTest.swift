@@ -22,21 +22,26 @@ final class ClusterUnderTest {
     }
 
     private let directory: String
+    /// TLS between the members and for their clients; nil for none.
+    let security: TestSecurity?
     private(set) var members: [Member] = []
     private var made = 0
 
-    init(_ directory: String) { self.directory = directory }
+    init(_ directory: String, security: TestSecurity? = nil) {
+        self.directory = directory
+        self.security = security
+    }
 
     /// Runs `body` with a cluster that the programs have founded together, and ends all members whatever happens.
     /// - Parameter prepare: changes the members' options before they start.
     static func with(
-        _ programs: [ServerProgram], arguments: [String] = [],
+        _ programs: [ServerProgram], arguments: [String] = [], security: TestSecurity? = nil,
         prepare: (inout [ServerProcess.Options]) async throws -> Void = { _ in },
         _ body: (ClusterUnderTest) async throws -> Void
     ) async throws {
         let directory = try PackageFiles.temporaryDirectory("cluster")
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        let cluster = ClusterUnderTest(directory)
+        let cluster = ClusterUnderTest(directory, security: security)
         do {
             try await cluster.found(programs, arguments, prepare)
             try await body(cluster)
@@ -54,6 +59,7 @@ final class ClusterUnderTest {
         made += 1
         var options = ServerProcess.Options(dataDirectory: "\(directory)/m\(made)", arguments: arguments)
         options.name = "m\(made)"
+        options.security = security
         return options
     }
 

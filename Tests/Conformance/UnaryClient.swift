@@ -1,7 +1,10 @@
 import EtcdProto
 import HTTP2
+import Logging
 import NIOCore
 import NIOPosix
+import PlatformLinux
+import TLS
 import TestSupport
 
 /// A connection to a server under test, for unary calls as `async` functions. Usable from any number of tasks at once.
@@ -14,15 +17,37 @@ struct UnaryClient: Sendable {
 
     /// Connects to the server that the options describe, from within its network if it has one.
     static func connect(to options: ServerProcess.Options) async throws -> UnaryClient {
+        try await connect(
+            host: options.host, port: options.clientPort, security: options.security, network: options.network)
+    }
+
+    /// - Parameters:
+    ///   - security: nil for a port without TLS.
+    ///   - network: where `host` is, if not on this machine's own loopback.
+    static func connect(
+        host: String = "127.0.0.1", port: Int, security: TestSecurity?, network: TestNetwork? = nil
+    ) async throws -> UnaryClient {
+        var configuration = ClientConfiguration()
+        if let security {
+            var settings = TLSSettings()
+            settings.certificateFile = security.client.certificate
+            settings.keyFile = security.client.key
+            settings.trustedCAFile = security.authority
+            let tls = try ClientTLS(
+                settings, offering: ["h2"], disk: LinuxDisk(),
+                logger: Logger(label: "client") { _ in SwiftLogNoOpLogHandler() })
+            configuration.secure = { try tls.install(on: $0, host: host) }
+        }
         let loop: any EventLoop
-        if let network = options.network {
+        if let network {
             loop = try await NetworkLoops.loop(in: network)
         } else {
             loop = MultiThreadedEventLoopGroup.singleton.any()
         }
+        let settings = configuration
         // The socket is made by the thread that asks for it.
         let connection = try await loop.flatSubmit {
-            GRPCClientConnection.connect(host: options.host, port: options.clientPort, group: loop)
+            GRPCClientConnection.connect(host: host, port: port, group: loop, configuration: settings)
         }.get()
         return UnaryClient(connection: connection)
     }

@@ -164,7 +164,7 @@ private let cases: [RequestCase] = [
         let path = TestService.Method.echo.path
         let fields = [
             ("token", "abc"), ("authorization", "Bearer x"), ("hasleader", "true"), ("client-api-version", "3.6"),
-            ("grpcgateway-accept", "*/*"), ("user-agent", "test"),
+            ("grpcgateway-accept", "*/*"), ("martlet-max-staleness-ms", "50"), ("user-agent", "test"),
         ]
         _ = try connection.send(Call.unary(1, path, [1], fields) + Call.unary(3, path, [2], fields))
         _ = try connection.send(Call.unary(5, path, [3]) + Call.unary(7, path, [4], [("hasleader", "false")]))
@@ -176,6 +176,7 @@ private let cases: [RequestCase] = [
         #expect(metadata.requiresLeader)
         #expect(metadata.clientAPIVersion == Array("3.6".utf8))
         #expect(metadata.throughGateway)
+        #expect(metadata.maxStaleness == Array("50".utf8))
         #expect(calls[1].metadata === metadata)
         #expect(calls[2].metadata == nil)
         #expect(calls[3].metadata?.requiresLeader == false)

@@ -1,3 +1,4 @@
+import Member
 import Testing
 import martlet
 
@@ -53,6 +54,36 @@ import martlet
         #expect(it.listenMetricsURLs.isEmpty)
         #expect(it.warningApplyDuration == .milliseconds(100))
         #expect(it.explicit.isEmpty)
+    }
+
+    @Test func limitsOfTheClusterReachTheMember() throws {
+        let plain = try configuration([]).member
+        #expect(plain.learnerLimit == 1)
+        #expect(plain.snapshotCatchUpEntries == 5000)
+        let set = try configuration(["--max-learners=3", "--snapshot-catchup-entries", "70"]).member
+        #expect(set.learnerLimit == 3)
+        #expect(set.snapshotCatchUpEntries == 70)
+        #expect(try configuration([], ["ETCD_MAX_LEARNERS": "2"]).member.learnerLimit == 2)
+        // As 3.6 called them.
+        let former = try configuration(
+            ["--experimental-max-learners=3"], ["ETCD_EXPERIMENTAL_SNAPSHOT_CATCHUP_ENTRIES": "70"]
+        ).member
+        #expect(former.learnerLimit == 3)
+        #expect(former.snapshotCatchUpEntries == 70)
+        #expect(
+            try configuration(["--config-file=c.yml"], file: "snapshot-catchup-entries: 9").member
+                .snapshotCatchUpEntries == 9)
+        #expect(try configuration(["--snapshot-catchup-entries=0"]).member.snapshotCatchUpEntries == 5000)
+        #expect(try configuration(["--max-learners=-1"]).member.learnerLimit == -1)
+    }
+
+    @Test func speedOfSnapshots() throws {
+        #expect(try configuration([]).snapshotSendBytesPerSecond == 0)
+        #expect(
+            try configuration(["--snapshot-send-bytes-per-second=10000000"]).snapshotSendBytesPerSecond == 10_000_000)
+        #expect(
+            refusal(["--snapshot-send-bytes-per-second=16383"])
+                == .invalid("--snapshot-send-bytes-per-second must be 0 or at least 16384 (set to 16383)"))
     }
 
     /// Every default of the table is a value of its kind, and the struct says the same.
@@ -147,12 +178,38 @@ import martlet
         (["--log-format=xml"], "unknown log format: xml, supported values json, console"),
         (["--log-outputs="], "couldn't open sink \"\": open : no such file or directory"),
         (
-            ["--auto-tls"],
-            "--auto-tls is a setting of etcd that Martlet does not support yet; remove it, or leave it at its default (false)"
+            ["--memory-mlock"],
+            "--memory-mlock is a setting of etcd that Martlet does not support yet; remove it, or leave it at its default (false)"
         ),
         (
-            ["--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"],
-            "https://127.0.0.1:1: Martlet does not support TLS listeners yet; use http or unix"
+            ["--initial-cluster=a=http://h:1", "--discovery-srv=d"],
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or "
+                + "\"discovery-srv\""
+        ),
+        (
+            ["--discovery-srv=d", "--discovery-token=t", "--discovery-endpoints=h:1"],
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \"discovery-endpoints\" or "
+                + "\"discovery-srv\""
+        ),
+        (["--discovery-token=t"], "both --discovery-token and --discovery-endpoints must be set"),
+        (["--discovery-endpoints=h:1"], "both --discovery-token and --discovery-endpoints must be set"),
+        (
+            ["--discovery-token=t", "--discovery-endpoints=h:1, ,h:2"],
+            "--discovery-endpoints must not contain empty endpoints"
+        ),
+        (
+            ["--discovery-token=t", "--discovery-endpoints=https://h:1"],
+            "--discovery-endpoints: https://h:1: Martlet does not support TLS to a discovery service yet; use http or unix"
+        ),
+        (
+            ["--discovery-insecure-transport=false"],
+            "--discovery-insecure-transport=false, --discovery-insecure-skip-tls-verify, --discovery-cert, "
+                + "--discovery-key, --discovery-cacert: Martlet does not support TLS to a discovery service yet"
+        ),
+        (["--discovery-dial-timeout=0s"], "--discovery-dial-timeout must be >0 (set to 0s)"),
+        (
+            ["--discovery-fallback=proxy"],
+            "--discovery-fallback=proxy: etcd's v2 proxy is gone, as v2 discovery is; leave it at its default (exit)"
         ),
     ])
     func badSettings(_ arguments: [String], _ words: String) {
@@ -285,6 +342,28 @@ import martlet
                 == "n=http://a:1,n=http://b:2")
         #expect(
             try configuration(["--name=n", "--initial-cluster=n=http://c:1"]).resolvedInitialCluster == "n=http://c:1")
+    }
+
+    @Test func discovery() throws {
+        let flags = ["--discovery-token=t", "--discovery-endpoints=h:1,http://h:2", "--discovery-user=u:p:q"]
+        let it = try configuration(flags).discovery
+        #expect(it.token == "t" && it.endpoints == ["h:1", "http://h:2"])
+        #expect(it.dialTimeout == .seconds(2) && it.requestTimeout == .seconds(5))
+        #expect(it.credentials?.user == "u" && it.credentials?.password == "p:q")
+        #expect(try configuration(flags).resolvedInitialCluster == "")
+        let both = try configuration(["--discovery-user=u:x", "--discovery-password=p"]).discovery.credentials
+        #expect(both?.user == "u:x" && both?.password == "p")
+        #expect(try configuration(["--discovery-user=u"]).discovery.credentials == nil)
+        let text = """
+            discovery-config:
+              token: t
+              client:
+                endpoints: [h:1]
+                request-timeout: 7s
+                auth: {username: u, password: p}
+            """
+        let file = try configuration(["--config-file=c.yml"], file: text).discovery
+        #expect(file.endpoints == ["h:1"] && file.requestTimeout == .seconds(7) && file.credentials?.password == "p")
     }
 
     @Test func helpNamesEveryFlag() {

@@ -32,6 +32,18 @@ enum KV {
         return .range(try request.serializedBytes())
     }
 
+    static func compact(at revision: Int64) throws -> ClientRequest.Body {
+        .compaction(try Etcdserverpb_CompactionRequest.with { $0.revision = revision }.serializedBytes())
+    }
+
+    static func delete(from key: String, to end: String) throws -> ClientRequest.Body {
+        let request = Etcdserverpb_DeleteRangeRequest.with {
+            $0.key = .init(key.utf8)
+            $0.rangeEnd = .init(end.utf8)
+        }
+        return .deleteRange(try request.serializedBytes())
+    }
+
     static func pairs(_ response: [UInt8]) throws -> [String: String] {
         let decoded = try Etcdserverpb_RangeResponse(serializedBytes: response)
         return Dictionary(

@@ -1,4 +1,5 @@
 import Base
+import EtcdProto
 import MVCC
 import Member
 import Membership
@@ -16,6 +17,18 @@ final class SimulatedCluster {
     /// Members that no message reaches or leaves.
     var cutOff: Set<Int> = []
     private(set) var snapshotsSent = 0
+    /// Appends that were sent, those without entries included.
+    private(set) var appendsSent = 0
+    /// What each member said last of its windows of the log, and what each other was told of it, as probes do.
+    private var effects: [Int: [EffectsHash.Window]] = [:]
+    private var effectsTold: [[Int]: [EffectsHash.Window]] = [:]
+    private var nextProbe = Instant(nanoseconds: 0)
+    /// Questions about leases that a leader is to answer: by its ticket, and whom the answer goes to.
+    private var questions: [UInt64: (leader: Int, asker: Int, question: ForwardedLeaseQuestion)] = [:]
+    private var lastQuestion: UInt64 = 1 << 40
+    /// Whether snapshots are lost on their way, and how many were.
+    var losesSnapshots = false
+    private(set) var snapshotsLost = 0
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -65,6 +78,8 @@ final class SimulatedCluster {
     /// The machine of a member loses power.
     func crash(_ i: Int, _ policy: CrashPolicy) {
         members[i] = nil
+        effects[i] = nil
+        effectsTold = effectsTold.filter { $0.key[0] != i }
         disks[i] = disks[i].crash(policy)
     }
 
@@ -81,10 +96,30 @@ final class SimulatedCluster {
             member.outgoing = []
             for item in work { try deliver(item, from: i) }
         }
+        if clock.now() >= nextProbe { probe() }
+        for (ticket, asked) in questions.sorted(by: { $0.key < $1.key }) {
+            guard let answer = members[asked.leader]?.takeResponse(ticket) else { continue }
+            questions[ticket] = nil
+            answered(asked.question, by: asked.leader, answer, to: asked.asker)
+        }
         clock.advance(.milliseconds(10))
     }
 
+    /// Everybody asks everybody what windows it has finished.
+    private func probe() {
+        nextProbe = clock.now() + .seconds(4)
+        for asking in ids.indices where members[asking] != nil {
+            for asked in ids.indices where asked != asking && reachable(ids[asked], from: asking) != nil {
+                let windows = effects[asked] ?? []
+                guard windows != effectsTold[[asking, asked]] ?? [] else { continue }
+                effectsTold[[asking, asked]] = windows
+                members[asking]?.receive(.effects(of: ids[asked], windows))
+            }
+        }
+    }
+
     private func deliver(_ work: PeerWork, from sender: Int) throws {
+        appendsSent += work.messages.count { $0.type == .append }
         for message in work.messages {
             guard let receiver = reachable(message.to, from: sender) else {
                 members[sender]?.receive(.unreachable(message.to))
@@ -92,10 +127,13 @@ final class SimulatedCluster {
             }
             members[receiver]?.receive(.messages([message]))
         }
+        if let windows = work.effects { effects[sender] = windows }
         for snapshot in work.snapshots {
             let target = snapshot.message.to
-            guard let receiver = reachable(target, from: sender), let index = snapshot.message.snapshot?.metadata.index
+            guard let receiver = reachable(target, from: sender), !losesSnapshots,
+                let index = snapshot.message.snapshot?.metadata.index
             else {
+                snapshotsLost += 1
                 members[sender]?.receive(.snapshotSent(to: target, failed: true))
                 continue
             }
@@ -111,9 +149,38 @@ final class SimulatedCluster {
             }
             members[sender]?.receive(.versions(answers))
         }
+        for question in work.leaseQuestions { ask(question, from: sender) }
         for case .add(let id, _) in work.changes where reachable(id, from: sender) != nil {
             members[sender]?.receive(.activity(of: id, since: clock.now()))
         }
+    }
+
+    private func ask(_ question: ForwardedLeaseQuestion, from sender: Int) {
+        guard let leader = reachable(question.leader, from: sender) else {
+            members[sender]?.receive(.leaseAnswered(number: question.number, nil))
+            return
+        }
+        lastQuestion += 1
+        questions[lastQuestion] = (leader, sender, question)
+        var forwarded = question.question
+        forwarded.isForwarded = true
+        members[leader]?.post([
+            ClientRequest(
+                ticket: lastQuestion, body: .lease(forwarded), deadline: clock.now() + .seconds(1), isFromPeer: true)
+        ])
+    }
+
+    private func answered(
+        _ question: ForwardedLeaseQuestion, by leader: Int, _ answer: Result<[UInt8], EtcdError>, to asker: Int
+    ) {
+        let understood: LeaseAnswer? =
+            switch answer {
+            case .success(let message): try? LeaseAnswer(message, to: question.question)
+            case .failure(.leaseNotFound): .notFound
+            case .failure: nil
+            }
+        guard reachable(ids[leader], from: asker) != nil else { return }
+        members[asker]?.receive(.leaseAnswered(number: question.number, understood))
     }
 
     private func store(_ database: [UInt8], _ index: LogIndex, on disk: SimDisk) throws {

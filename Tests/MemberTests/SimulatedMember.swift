@@ -40,6 +40,8 @@ final class SimulatedMember {
     private(set) var cuts = 0
     private(set) var failure: MemberError?
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
+    /// What answers to bounded reads hold to, by ticket.
+    private(set) var ages: [UInt64: StateAge] = [:]
     private(set) var statistics: MemberStatistics?
     private(set) var lines: [LogLine] = []
     /// What the opening had to say.
@@ -85,6 +87,12 @@ final class SimulatedMember {
 
     func askForStatistics() { events.append(.statistics { _ in }) }
 
+    /// The member's figures, in a turn of their own.
+    func figures() -> MemberStatistics? {
+        events.append(.statistics { _ in })
+        return core.turn(&events, now: clock.now()).statistics.last?.value
+    }
+
     /// One turn of the core; what it asks of the other threads waits until `writeLog` and `writeBackend`.
     func turn() {
         var effects = core.turn(&events, now: clock.now())
@@ -99,6 +107,7 @@ final class SimulatedMember {
         if let error = effects.failure { failure = failure ?? error }
         for (_, batch) in effects.responses {
             for response in batch.responses {
+                if let age = response.age { ages[response.ticket] = age }
                 responses[response.ticket] =
                     response.error.map { .failure($0) } ?? .success(Array(batch.bytes[response.range]))
             }

@@ -120,6 +120,22 @@ import Testing
         Case(
             "lease of a member that does not lead", request("POST /leases", body: [8, 55]), 400,
             "not a primary lessor\n"),
+        Case(
+            "time of a lease at a member that does not lead",
+            request("POST /leases/internal", body: [0x0a, 2, 8, 55]), 500, "not a primary lessor\n"),
+        Case("lease by GET", request("GET /leases"), 405, "Method Not Allowed\n"),
+        Case("absent lease", request("POST /leases", body: [8, 1]), 404, "lease not found\n"),
+        Case("no lease at all", request("POST /leases/internal", body: []), 404, "lease not found\n"),
+        Case("garbage for a lease", request("POST /leases", body: [8]), 400, "error unmarshalling request\n"),
+        Case(
+            "garbage inside", request("POST /leases/internal", body: [0x0a, 2, 8, 255]), 400,
+            "error unmarshalling request\n"),
+        Case(
+            "lease at a member that is behind", request("POST /leases", body: [8, 58]), 408,
+            "waiting for node to catch up its applied index has timed out\n"),
+        Case(
+            "endless question", request("POST /leases", body: [UInt8](repeating: 0, count: (64 << 10) + 1)), 413,
+            "request body too large\n"),
     ]
 
     @Test(arguments: cases) func isRefused(_ one: Case) async throws {

@@ -1,4 +1,5 @@
 import Base
+import MVCC
 import PeerTransport
 import Testing
 
@@ -55,7 +56,8 @@ import Testing
         arguments: [
             ("http://127.0.0.1:2380", PeerAddress.tcp(host: "127.0.0.1", port: 2380)),
             ("http://[::1]:2380", .tcp(host: "::1", port: 2380)), ("http://host:1/x", .tcp(host: "host", port: 1)),
-            ("unix:///tmp/s", .unix(path: "/tmp/s")), ("https://127.0.0.1:2380", nil), ("http://127.0.0.1", nil),
+            ("unix:///tmp/s", .unix(path: "/tmp/s")), ("https://127.0.0.1:2380", .tls(host: "127.0.0.1", port: 2380)),
+            ("http://127.0.0.1", nil),
             ("http://127.0.0.1:99999", nil), ("nonsense", nil),
         ] as [(String, PeerAddress?)]) func addresses(url: String, address: PeerAddress?)
     {
@@ -90,5 +92,27 @@ import Testing
     @Test(arguments: [0, 1_795_465_251_430, 951_782_400_001, 4_102_444_799_999] as [Int64])
     func timesComeBack(milliseconds: Int64) {
         #expect(ProbeTime.milliseconds(of: ProbeTime.text(milliseconds: milliseconds)) == milliseconds)
+    }
+}
+
+/// What Martlet members tell each other of the windows of the log.
+@Suite struct EffectsNoteTests {
+    private let note = EffectsNote(
+        cluster: ClusterID(0xda30_57c8_06f9_5c7e), member: MemberID(0x8e9e_05c5),
+        windows: [.init(index: LogIndex(3000), hash: 0x0f5a_2b3c), .init(index: LogIndex(4000), hash: 0xFFFF_FFFF)])
+
+    @Test func roundTrip() {
+        #expect(note.text == "1 da3057c806f95c7e 8e9e05c5 3000=f5a2b3c 4000=ffffffff")
+        #expect(EffectsNote(note.text) == note)
+        let empty = EffectsNote(cluster: ClusterID(1), member: MemberID(2), windows: [])
+        #expect(EffectsNote(empty.text) == empty)
+    }
+
+    @Test(arguments: [
+        "", "1", "1 2", "2 1 2", "1 x 2", "1 1 2 ", "1 1 2 3000", "1 1 2 3000=", "1 1 2 3000=1=2", "1 1 2 3001=5",
+        "1 1 2 0=5", "1 1 2 -1000=5", "1 1 2 4000=1 3000=1", "1 1 2 3000=1 3000=1", "1 1 2 3000=100000000",
+        "1 1 2 99999999999999999999=1", "1 1 2" + (1...17).map { " \($0 * 1000)=1" }.joined(),
+    ]) func whatIsNoNote(_ text: String) {
+        #expect(EffectsNote(text) == nil)
     }
 }

@@ -10,6 +10,7 @@ import Platform
 import PlatformLinux
 import RaftCore
 import Synchronization
+import TLS
 import TestSupport
 import Testing
 
@@ -37,11 +38,30 @@ final class FakeHost: PeerHost {
             case .memberPromote(let id, _):
                 let error: EtcdError? = id == MemberID(7) ? nil : .memberNotFound
                 batch.responses.append(.init(ticket: request.ticket, range: 0..<0, error: error))
+            case .lease(let question): answer(question, request.ticket, &batch)
             default: batch.responses.append(.init(ticket: request.ticket, range: 0..<0))
             }
         }
         sink.deliver(batch)
         return true
+    }
+
+    /// Knows leases 56 and 57, does not lead when asked for 55, and is too slow for 58.
+    private func answer(_ question: LeaseQuestion, _ ticket: UInt64, _ batch: inout ResponseBatch) {
+        let error: EtcdError? =
+            switch question.lease.rawValue {
+            case 55: .notPrimaryLessor
+            case 56, 57: nil
+            case 58: .timeout
+            default: .leaseNotFound
+            }
+        let start = batch.bytes.count
+        if error == nil {
+            batch.bytes +=
+                question.kind == .keepAlive
+                ? [0x10, 56, 0x18, 5] : [0x0a, 0, 0x10, 57, 0x18, 4, 0x20, 5, 0x2a, 1, 107]
+        }
+        batch.responses.append(.init(ticket: ticket, range: start..<batch.bytes.count, error: error))
     }
 
     func withStatistics(_ body: @escaping @Sendable (MemberStatistics) -> Void) -> Bool {
@@ -59,6 +79,8 @@ final class FakeHost: PeerHost {
         }
     }
 
+    var all: [PeerReport] { reports.withLock { $0 } }
+
     func contains(_ matches: (PeerReport) -> Bool) -> Bool { reports.withLock { $0.contains(where: matches) } }
 }
 
@@ -70,33 +92,45 @@ final class TestPeer {
     let transport: RaftTransport
     let directory: String
     static let clusterID = ClusterID(0xda30_57c8_06f9_5c7e)
-    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private static let diskThreads: NIOThreadPool = {
         let pool = NIOThreadPool(numberOfThreads: 2)
         pool.start()
         return pool
     }()
 
-    var url: String { "http://127.0.0.1:\(port)" }
+    private let scheme: String
+    var url: String { "\(scheme)://127.0.0.1:\(port)" }
 
-    init(_ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1") async throws {
+    /// - Parameter security: the same for listening and dialling; nil for plain connections.
+    init(
+        _ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1",
+        snapshotBytesPerSecond: UInt64 = 0, security: TLSSettings? = nil
+    ) async throws {
+        scheme = security == nil ? "http" : "https"
         self.id = MemberID(id)
         port = LoopbackPorts.next()
         host = FakeHost(members: [
             .init(
-                id: MemberID(id), name: "m", peerURLs: ["http://127.0.0.1:\(port)"], clientURLs: ["c"], isLearner: true)
+                id: MemberID(id), name: "m", peerURLs: ["\(scheme)://127.0.0.1:\(port)"], clientURLs: ["c"],
+                isLearner: true)
         ])
         directory = try PackageFiles.temporaryDirectory("peer")
         var logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         logger.logLevel = .critical
+        let noise = logger
         transport = RaftTransport(
             .init(
-                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads),
+                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads,
+                snapshotBytesPerSecond: snapshotBytesPerSecond,
+                listenTLS: try security.map {
+                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: noise)
+                }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: noise) }),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(
-            localID: self.id, clusterID: clusterID, peerURLs: ["http://127.0.0.1:\(port)"],
+            localID: self.id, clusterID: clusterID, peerURLs: ["\(scheme)://127.0.0.1:\(port)"],
             version: try #require(PeerVersion(version)))
-        try await transport.start(identity, host: host, listeningAt: ["http://127.0.0.1:\(port)"])
+        try await transport.start(identity, host: host, listeningAt: [url])
     }
 
     func know(_ others: TestPeer...) {
@@ -109,6 +143,11 @@ final class TestPeer {
         var work = PeerWork()
         work.messages = messages
         transport.carry(work)
+    }
+
+    /// What the transport has counted.
+    func statistics() async -> NetworkStatistics {
+        await withCheckedContinuation { done in transport.withStatistics { done.resume(returning: $0) } }
     }
 
     func stop() async {

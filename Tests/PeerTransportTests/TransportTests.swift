@@ -1,5 +1,6 @@
 import Base
 import EtcdProto
+import MVCC
 import Member
 import PeerTransport
 import RaftCore
@@ -91,6 +92,30 @@ import Testing
             await eventually { b.host.contains { if case .removedFromCluster = $0 { true } else { false } } })
         await a.stop()
         await b.stop()
+    }
+
+    /// Windows travel with the probes, and count only from whom the peer is taken for.
+    @Test func windowsOfTheLogAreToldToMartlets() async throws {
+        let (a, b) = (try await TestPeer(1), try await TestPeer(2))
+        let c = try await TestPeer(3, clusterID: ClusterID(99))
+        let windows = [
+            EffectsHash.Window(index: LogIndex(1000), hash: 7),
+            EffectsHash.Window(index: LogIndex(2000), hash: 0xFFFF_FFFF),
+        ]
+        func tell(_ peer: TestPeer) {
+            var work = PeerWork()
+            work.effects = windows
+            peer.transport.carry(work)
+        }
+        func heard() -> [[EffectsHash.Window]] {
+            a.host.all.compactMap { if case .effects(b.id, let windows) = $0 { windows } else { nil } }
+        }
+        a.know(b, c)
+        tell(b)
+        tell(c)
+        #expect(await eventually { heard() == [windows] })
+        #expect(!a.host.contains { if case .effects(c.id, _) = $0 { true } else { false } }, "of another cluster")
+        for peer in [a, b, c] { await peer.stop() }
     }
 
     @Test func versionsAndPromotionsAreAskedFor() async throws {

@@ -2,7 +2,7 @@
 /// libraries, and for what would only be noticed when a module is pulled out to stand alone.
 enum LayerRules {
     /// Modules that say the same on every run: no clock, file, task, thread or lock, and no library.
-    static let pure: Set<String> = ["RaftCore", "RaftProto", "MVCC", "Auth", "Apply"]
+    static let pure: Set<String> = ["RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Apply"]
 
     private static let standard: Set<String> = ["Swift"]
     private static let sockets: Set<String> = ["NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers"]
@@ -20,27 +20,33 @@ enum LayerRules {
         "SnapshotStore": ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"],
         "Bolt": ["Base", "Platform", "Synchronization"],
         "MVCC": ["Base", "Platform", "Bolt", "EtcdProto"],
+        "Leasing": ["Base", "Platform", "MVCC"],
         "Membership": ["Base", "Platform", "MVCC", "EtcdProto", "Crypto"],
         "Auth": ["Base", "MVCC", "EtcdProto"],
-        "Apply": ["Base", "RaftCore", "RaftProto", "MVCC", "Auth", "Membership", "EtcdProto"],
+        "Apply": ["Base", "RaftCore", "RaftProto", "MVCC", "Leasing", "Auth", "Membership", "EtcdProto"],
         "Member": [
-            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Auth",
-            "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
+            "Base", "Platform", "RaftCore", "RaftProto", "WAL", "SnapshotStore", "Bolt", "MVCC", "Leasing",
+            "Auth", "Membership", "Apply", "EtcdProto", "SwiftProtobuf", "Logging", "Synchronization",
         ],
+        "TLS": sockets.union([
+            "Base", "Platform", "NIOTLS", "NIOSSL", "SwiftASN1", "Crypto", "Logging", "Synchronization",
+        ]),
         "PeerTransport": sockets.union([
-            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "EtcdProto", "Logging",
+            "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "TLS", "EtcdProto", "Logging",
             "Synchronization",
         ]),
         "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([
-            "Base", "Platform", "Member", "MVCC", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
+            "Base", "Platform", "Member", "MVCC", "TLS", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
             "Synchronization",
         ]),
         "martlet": sockets.union([
-            "Base", "Platform", "PlatformLinux", "EtcdProto", "Member", "Membership", "PeerTransport", "HTTP2",
+            "Base", "Platform", "PlatformLinux", "EtcdProto", "Member", "Membership", "TLS", "PeerTransport", "HTTP2",
             "ClientAPI", "SwiftProtobuf", "Logging", "Yams", "Foundation", "Synchronization",
         ]),
-        "martlet-bench": sockets.union(["HTTP2", "EtcdProto", "ArgumentParser"]),
+        "martlet-bench": sockets.union([
+            "HTTP2", "EtcdProto", "TLS", "PlatformLinux", "Logging", "ArgumentParser",
+        ]),
         "martletutl": ["PlatformLinux", "Member", "ArgumentParser", "Foundation"],
         "martlet-transcripts": ["TestSupport", "Foundation"],
     ]

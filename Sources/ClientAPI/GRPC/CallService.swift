@@ -26,6 +26,13 @@ package final class CallService<Connection: CallConnection> {
         var deadline: NIODeadline?
     }
 
+    /// What a call's metadata say, worked out.
+    private struct Terms {
+        var version = 0
+        /// Nil when the client set no bound; a bad value counts only where a bound would.
+        var maxStaleness: Result<Duration, EtcdError>?
+    }
+
     /// A call, by where it came from.
     private struct CallKey: Hashable {
         var connection: UInt32
@@ -44,7 +51,7 @@ package final class CallService<Connection: CallConnection> {
     private var txnCheck: TxnCheck
     package private(set) var counters = CallCounters()
     /// The metadata that was looked at last, as most calls of a connection share theirs.
-    private var lastMetadata: (value: CallMetadata, version: Int)?
+    private var lastMetadata: (value: CallMetadata, terms: Terms)?
     private var batches: [ResponseBatch] = []
     private var requests: [ClientRequest] = []
 
@@ -115,8 +122,8 @@ extension CallService {
             guard let method = Method(rawValue: call.method) else { preconditionFailure("method \(call.method)") }
             let requestBytes = call.message.count
             do throws(EtcdError) {
-                let version = try version(call.metadata)
-                counters.start(method, bytes: requestBytes, version: version)
+                let terms = try terms(of: call.metadata)
+                counters.start(method, bytes: requestBytes, version: terms.version)
                 let handed = Call(
                     connection: connection, stream: call.stream, method: method, requestBytes: requestBytes,
                     start: now, deadline: call.deadline)
@@ -126,12 +133,13 @@ extension CallService {
                     counters.finish(method, .ok, bytes: 2)
                     continue
                 }
+                let maxStaleness = body.readsKeys ? try terms.maxStaleness?.get() : nil
                 guard let ticket = tickets.insert(.call(handed)) else { throw .tooManyRequests }
                 requests.append(
                     ClientRequest(
                         ticket: ticket, body: body,
                         deadline: call.deadline.map { Instant(nanoseconds: UInt64($0.uptimeNanoseconds)) },
-                        requiresLeader: call.metadata?.requiresLeader ?? false))
+                        requiresLeader: call.metadata?.requiresLeader ?? false, maxStaleness: maxStaleness))
             } catch {
                 connection.fail(call.stream, code: error.code.rawValue, message: error.message)
                 counters.finish(method, error.code)
@@ -150,16 +158,19 @@ extension CallService {
         for request in requests { answer(request.ticket, .tooManyRequests) }
     }
 
-    private func version(_ metadata: CallMetadata?) throws(EtcdError) -> Int {
-        guard let metadata else { return 0 }
-        if let lastMetadata, lastMetadata.value === metadata { return lastMetadata.version }
-        var version = 0
+    private func terms(of metadata: CallMetadata?) throws(EtcdError) -> Terms {
+        guard let metadata else { return Terms() }
+        if let lastMetadata, lastMetadata.value === metadata { return lastMetadata.terms }
+        var terms = Terms()
         if let bytes = metadata.clientAPIVersion {
             guard let text = String(validating: bytes, as: UTF8.self) else { throw .invalidClientAPIVersion }
-            version = counters.version(text)
+            terms.version = counters.version(text)
         }
-        lastMetadata = (metadata, version)
-        return version
+        terms.maxStaleness = metadata.maxStaleness.map { value in
+            Result { () throws(EtcdError) in try StalenessBound.parse(value) }
+        }
+        lastMetadata = (metadata, terms)
+        return terms
     }
 
     /// What the member is asked for; nil for what needs no member.
@@ -241,7 +252,7 @@ extension CallService {
                 response.snapshot?.copy.close()
                 return
             }
-            if let error = response.error {
+            if let error = response.error ?? tooLate(response) {
                 call.connection.fail(call.stream, code: error.code.rawValue, message: error.message)
                 counters.finish(call.method, error.code)
             } else if let snapshot = response.snapshot {
@@ -254,6 +265,16 @@ extension CallService {
             call.connection.flush()
             if now - call.start > limits.slowCall { logSlow(call, response, now - call.start) }
         }
+    }
+
+    /// Why a bounded read's answer may not leave after all: the process was stopped, or this loop was busy, since the
+    /// member gave it.
+    private func tooLate(_ response: ResponseBatch.Response) -> EtcdError? {
+        guard let age = response.age else { return nil }
+        let now = Instant(nanoseconds: UInt64(NIODeadline.now().uptimeNanoseconds))
+        if age.isKept(at: now) { return nil }
+        counters.boundedReadsLate += 1
+        return age.refusal(at: now)
     }
 
     private func stream(_ snapshot: BackendSnapshot, to call: Call) {

@@ -13,7 +13,7 @@ package struct AccessControl: Sendable {
     /// The answer to a request that goes no further: a foreign host name, or `OPTIONS`.
     package func intercept(_ request: PlainRequest) -> PlainResponse? {
         let name = Self.hostName(request.host ?? "")
-        guard hosts.isEmpty || hosts.contains(name) else {
+        guard request.isSecure || hosts.isEmpty || hosts.contains(name) else {
             return .text(
                 421,
                 """

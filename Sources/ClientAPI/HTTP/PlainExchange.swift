@@ -5,8 +5,13 @@ package struct PlainRequest: Sendable {
     package var target: String
     package var host: String?
     package var origin: String?
+    /// It came over TLS.
+    package var isSecure: Bool
 
-    package init(method: String, target: String, host: String? = nil, origin: String? = nil) {
+    package init(
+        method: String, target: String, host: String? = nil, origin: String? = nil, isSecure: Bool = false
+    ) {
+        self.isSecure = isSecure
         self.method = method
         self.target = target
         self.host = host

@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import NIOHTTP1
+internal import TLS
 
 /// Serves one HTTP/1.1 connection: one request after the other, bodies read and passed over.
 ///
@@ -13,6 +14,7 @@ final class PlainHTTPHandler: ChannelInboundHandler {
 
     private let endpoints: PlainEndpoints
     private let probe: any MemberProbe
+    private let isSecure: Bool
     private var head: HTTPRequestHead?
 
     /// Completes the pipeline of a connection whose bytes are HTTP/1.
@@ -20,10 +22,12 @@ final class PlainHTTPHandler: ChannelInboundHandler {
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(IdleStateHandler(allTimeout: idleLimit))
         try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-        try pipeline.addHandler(PlainHTTPHandler(endpoints: endpoints, probe: probe))
+        try pipeline.addHandler(
+            PlainHTTPHandler(endpoints: endpoints, probe: probe, isSecure: TLSPeer.isSecure(channel)))
     }
 
-    private init(endpoints: PlainEndpoints, probe: any MemberProbe) {
+    private init(endpoints: PlainEndpoints, probe: any MemberProbe, isSecure: Bool) {
+        self.isSecure = isSecure
         self.endpoints = endpoints
         self.probe = probe
     }
@@ -36,7 +40,7 @@ final class PlainHTTPHandler: ChannelInboundHandler {
             guard let head = head.take() else { return }
             let request = PlainRequest(
                 method: head.method.rawValue, target: head.uri, host: head.headers.first(name: "Host"),
-                origin: head.headers.first(name: "Origin"))
+                origin: head.headers.first(name: "Origin"), isSecure: isSecure)
             let isHead = head.method == .HEAD
             let keepAlive = head.isKeepAlive
             let version = head.version

@@ -14,6 +14,8 @@ package struct CallCounters: Sendable {
     private var handled = [UInt64](repeating: 0, count: Method.allCases.count * codes)
     package private(set) var bytesReceived: UInt64 = 0
     package private(set) var bytesSent: UInt64 = 0
+    /// Answers to bounded reads that were too old when they were to be sent.
+    package var boundedReadsLate: UInt64 = 0
     /// Calls by the client's version of the API, in order of first use.
     package private(set) var versions: [(version: String, calls: UInt64)] = [("unknown", 0)]
 
@@ -59,6 +61,7 @@ package struct CallCounters: Sendable {
         for i in handled.indices { handled[i] += other.handled[i] }
         bytesReceived += other.bytesReceived
         bytesSent += other.bytesSent
+        boundedReadsLate += other.boundedReadsLate
         for (text, calls) in other.versions { versions[version(text)].calls += calls }
     }
 }

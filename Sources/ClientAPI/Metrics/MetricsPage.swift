@@ -29,8 +29,11 @@ package struct MetricsPage: Sendable {
         addConsensus(to: &out)
         addStore(to: &out)
         addIntegrity(to: &out)
+        addLeases(to: &out)
         addCompaction(to: &out)
         addDisk(to: &out)
+        addBoundedReads(to: &out)
+        addPeers(to: &out)
         addHealth(to: &out)
         addCalls(to: &out)
         addProcess(to: &out)
@@ -81,6 +84,16 @@ package struct MetricsPage: Sendable {
         out.counter("etcd_server_proposals_failed_total", "Proposals that failed.", member.proposalsFailed)
         out.counter("etcd_server_read_indexes_failed_total", "Read indexes that failed.", member.readIndexesFailed)
         out.counter("etcd_server_slow_read_indexes_total", "Read indexes that came late.", member.readIndexesSlow)
+        out.gauge(
+            "etcd_server_snapshot_apply_in_progress_total", "1 while a leader's snapshot is being taken over.",
+            member.isInstallingSnapshot ? 1 : 0)
+        out.counter(
+            "etcd_server_learner_promote_successes", "Learners promoted by this member.", member.learnerPromotions)
+        for (reason, count) in member.refusedPromotions {
+            out.counter(
+                "etcd_server_learner_promote_failures", "Promotions refused by this member.", count,
+                [("Reason", reason)])
+        }
         out.counter("etcd_server_slow_apply_total", "Applies slower than the warning limit.", member.slowApplies)
         for apply in member.applies {
             out.histogram(
@@ -114,6 +127,15 @@ package struct MetricsPage: Sendable {
             Double(member.compactRevision))
         out.gauge(
             "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all key-value pairs put.", Double(member.putBytes))
+    }
+
+    private func addLeases(to out: inout MetricsText) {
+        out.counter("etcd_debugging_lease_granted_total", "Leases granted.", member.leases.granted)
+        out.counter("etcd_debugging_lease_renewed_total", "Leases renewed while leading.", member.leases.renewed)
+        out.counter("etcd_debugging_lease_revoked_total", "Leases revoked.", member.leases.revoked)
+        out.counter("etcd_debugging_server_lease_expired_total", "Leases that have ended.", member.leases.expired)
+        out.histogram(
+            "etcd_debugging_lease_ttl_total", "Seconds that leases were granted.", member.leases.grantedTTL)
     }
 
     private func addCompaction(to out: inout MetricsText) {
@@ -153,6 +175,17 @@ package struct MetricsPage: Sendable {
             "etcd_debugging_snap_save_marshalling_duration_seconds", "Time to encode a snapshot file.",
             member.snapshotMarshal)
         out.histogram("etcd_snap_fsync_duration_seconds", "Time to sync a snapshot file.", member.snapshotFsync)
+    }
+
+    private func addBoundedReads(to out: inout MetricsText) {
+        for (outcome, count) in [
+            ("at_once", member.boundedReadsAtOnce), ("after_confirmation", member.boundedReadsAfterRound),
+            ("refused", member.boundedReadsRefused), ("refused_late", calls.boundedReadsLate),
+        ] {
+            out.counter(
+                "martlet_bounded_reads_total", "Reads with a bound on the age of the state, by outcome.", count,
+                [("outcome", outcome)])
+        }
     }
 
     private func addHealth(to out: inout MetricsText) {

@@ -24,6 +24,9 @@ public struct ClientConfiguration: Sendable {
     /// How long the answer to a ping may take.
     public var keepaliveTimeout = TimeAmount.seconds(20)
     public var userAgent = "grpc-martlet"
+    /// Adds the handlers of TLS to a channel that is about to connect, before all others; nil for plain HTTP/2. The
+    /// protocol to agree on is `h2`.
+    public var secure: (@Sendable (any Channel) throws -> Void)?
 
     public init() {}
 }

@@ -83,7 +83,8 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func fields(_ request: ClientRequestParts, now: NIODeadline) -> [([UInt8], [UInt8])] {
         var fields: [(String, String)] = [
-            (":method", "POST"), (":scheme", "http"), (":path", request.path), (":authority", authority),
+            (":method", "POST"), (":scheme", configuration.secure == nil ? "http" : "https"), (":path", request.path),
+            (":authority", authority),
             ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", configuration.userAgent),
             ("grpc-accept-encoding", "identity,gzip"),
         ]

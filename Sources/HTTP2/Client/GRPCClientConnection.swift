@@ -18,7 +18,7 @@ public final class GRPCClientConnection: Sendable {
         self.connection = NIOLoopBound(connection, eventLoop: channel.eventLoop)
     }
 
-    /// Connects over TCP, without TLS and with prior knowledge of HTTP/2.
+    /// Connects over TCP, with prior knowledge of HTTP/2, or with TLS if the configuration says how.
     /// - Returns: fails with the system's error or NIO's connect time-out. The server's SETTINGS are not waited for.
     public static func connect(
         host: String, port: Int, group: any EventLoopGroup, configuration: ClientConfiguration = ClientConfiguration()
@@ -72,6 +72,9 @@ public final class GRPCClientConnection: Sendable {
             .connectTimeout(configuration.connectTimeout)
             .channelOption(.maxMessagesPerRead, value: 4)
             .channelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try configuration.secure?(channel) }
+            }
     }
 
     private static func open(

@@ -1,3 +1,4 @@
+internal import Base
 internal import Logging
 internal import Member
 internal import Membership
@@ -5,6 +6,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import PeerTransport
 internal import PlatformLinux
+internal import TLS
 
 /// How a member without a log enters its cluster: it founds it with the others, whom the flags, DNS or a discovery
 /// service name, or joins one that runs. All that others are asked for this is asked here.
@@ -14,14 +16,18 @@ struct ClusterEntry {
     private static let foundingTimeout = Duration.seconds(1)
 
     let configuration: ServerConfiguration
+    /// For members with `https` URLs.
+    let tls: ClientTLS
     let eventLoop: any EventLoop
     let lookups: NameLookups
     let logger: Logger
 
     init(
-        _ configuration: ServerConfiguration, eventLoop: any EventLoop, blockingThreads: NIOThreadPool, logger: Logger
+        _ configuration: ServerConfiguration, tls: ClientTLS, eventLoop: any EventLoop,
+        blockingThreads: NIOThreadPool, logger: Logger
     ) {
         self.configuration = configuration
+        self.tls = tls
         self.eventLoop = eventLoop
         self.logger = logger
         lookups = NameLookups(threads: blockingThreads, eventLoop: eventLoop)
@@ -30,6 +36,13 @@ struct ClusterEntry {
     /// Completes the settings of a member that is about to start for the first time.
     func prepare(_ settings: inout MemberConfiguration) async throws {
         if !configuration.discovery.domain.isEmpty { try await findByServiceRecords(&settings) }
+        if !configuration.discovery.endpoints.isEmpty {
+            // Until the others are known this member is alone.
+            settings.initialCluster = settings.peerURLs.sorted().map {
+                FoundingMember(name: settings.name, peerURL: $0)
+            }
+            settings.initialClusterToken = configuration.discovery.token
+        }
         if configuration.initialClusterState == "existing" {
             try await join(&settings)
         } else {
@@ -40,8 +53,11 @@ struct ClusterEntry {
     // MARK: Joining
 
     private func join(_ settings: inout MemberConfiguration) async throws {
+        guard configuration.discovery.endpoints.isEmpty else {
+            throw ValueError("discovery endpoints should not be set when joining existing initial cluster")
+        }
         try settings.validateInitialCluster(joins: true)
-        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.joiningTimeout)
+        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.joiningTimeout, tls: tls)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else {
             throw ValueError(
                 "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs")
@@ -66,7 +82,8 @@ struct ClusterEntry {
                 (listed + settings.peerURLs).compactMap { try? ServerURL($0) })
         }
         try settings.validateInitialCluster(joins: false)
-        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.foundingTimeout)
+        if !configuration.discovery.endpoints.isEmpty { return try await findByToken(&settings) }
+        let directory = ClusterDirectory(eventLoop: eventLoop, timeout: Self.foundingTimeout, tls: tls)
         guard let cluster = await directory.cluster(at: otherURLs(settings)) else { return }
         let own = settings.peerURLs.sorted()
         for member in cluster.members where member.peerURLs.sorted() == own && !member.clientURLs.isEmpty {
@@ -99,5 +116,27 @@ struct ClusterEntry {
             logger.info("got bootstrap from DNS for etcd-server", metadata: ["node": "\(pair)"])
         }
         settings.initialCluster = pairs.map { FoundingMember(name: $0.name, peerURL: $0.url.description) }
+    }
+
+    private func findByToken(_ settings: inout MemberConfiguration) async throws {
+        var logger = logger
+        logger[metadataKey: "discovery-token"] = "\(configuration.discovery.token)"
+        logger[metadataKey: "discovery-endpoints"] = "\(configuration.discovery.endpoints.joined(separator: ","))"
+        let discovery = ClusterDiscovery(
+            token: configuration.discovery.token,
+            service: try EtcdDiscoveryService(configuration.discovery, eventLoop: eventLoop), logger: logger)
+        let id = MemberID(peerURLs: settings.peerURLs, token: settings.initialClusterToken)
+        let own = settings.initialCluster.map { "\($0.name)=\($0.peerURL)" }.joined(separator: ",")
+        let pairs: [InitialCluster.Pair]
+        do {
+            pairs = try await discovery.join(id, as: own)
+        } catch {
+            throw ValueError("failed to join discovery cluster (\(error))")
+        }
+        settings.initialCluster = pairs.map { FoundingMember(name: $0.name, peerURL: $0.url.description) }
+        logger.info(
+            "discovery joined cluster successfully",
+            metadata: ["cluster": .array(pairs.map { .string($0.description) })])
+        try settings.validateInitialCluster(joins: false)
     }
 }

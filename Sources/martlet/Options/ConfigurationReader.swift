@@ -87,7 +87,7 @@ package struct ConfigurationReader {
                     + "(either unset environment variable or disable flag))",
                 ["environment-variable": variable.name])
         }
-        let flags = Dictionary(uniqueKeysWithValues: FlagTable.all.map { ($0.variable, $0) })
+        let flags = Dictionary(uniqueKeysWithValues: FlagTable.known.map { ($0.variable, $0) })
         for (name, value) in environment.sorted(by: { $0.name < $1.name }) where name.hasPrefix("ETCD_") {
             guard let flag = flags[name] else {
                 note(warning: true, "unrecognized environment variable", ["environment-variable": "\(name)=\(value)"])

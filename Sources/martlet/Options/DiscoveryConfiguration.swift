@@ -24,6 +24,19 @@ package struct DiscoveryConfiguration: Sendable, Equatable {
 
     /// Whether one of the two ways is chosen.
     package var isUsed: Bool { !domain.isEmpty || !endpoints.isEmpty }
+
+    /// User and password, which may stand together in `--discovery-user`; nil unless both are given.
+    package var credentials: (user: String, password: String)? {
+        if !user.isEmpty && !password.isEmpty { return (user, password) }
+        guard let colon = user.firstIndex(of: ":") else { return nil }
+        let (name, secret) = (user[..<colon], user[user.index(after: colon)...])
+        return name.isEmpty || secret.isEmpty ? nil : (String(name), String(secret))
+    }
+
+    /// Whether flags ask for TLS.
+    package var wantsTLS: Bool {
+        !insecureTransport || insecureSkipVerify || !certFile.isEmpty || !keyFile.isEmpty || !authoritiesFile.isEmpty
+    }
 }
 
 extension ServerConfiguration {
@@ -40,6 +53,25 @@ extension ServerConfiguration {
         }
         guard !discovery.endpoints.contains(where: \.isEmpty) else {
             throw ValueError("--discovery-endpoints must not contain empty endpoints")
+        }
+        for endpoint in discovery.endpoints { _ = try DiscoveryEndpoint(endpoint) }
+        guard !discovery.wantsTLS else {
+            throw ValueError(
+                "--discovery-insecure-transport=false, --discovery-insecure-skip-tls-verify, --discovery-cert, "
+                    + "--discovery-key, --discovery-cacert: Martlet does not support TLS to a discovery service yet")
+        }
+        for (flag, time) in [
+            ("--discovery-dial-timeout", discovery.dialTimeout),
+            ("--discovery-request-timeout", discovery.requestTimeout),
+            ("--discovery-keepalive-time", discovery.keepaliveTime),
+            ("--discovery-keepalive-timeout", discovery.keepaliveTimeout),
+        ] where time <= .zero {
+            throw ValueError("\(flag) must be >0 (set to \(GoDuration.format(time)))")
+        }
+        guard discoveryFallback != "proxy" else {
+            throw ValueError(
+                "--discovery-fallback=proxy: etcd's v2 proxy is gone, as v2 discovery is; leave it at its default (exit)"
+            )
         }
     }
 }

@@ -67,22 +67,27 @@ extension Flag {
         }
     }
 
-    static func duration(_ name: String, _ defaultText: String, _ path: any Path<Duration>, _ summary: String) -> Flag {
-        active(.duration, name, defaultText, summary, nil) {
+    static func duration(
+        _ name: String, _ defaultText: String, _ path: any Path<Duration>, fileKey: String? = nil, _ summary: String
+    ) -> Flag {
+        active(.duration, name, defaultText, summary, fileKey) {
             if case .duration(let value) = $1 { $0[keyPath: path] = value }
         }
     }
 
     static func text(
-        _ name: String, _ defaultText: String, _ path: any Path<String>, kind: FlagKind = .text, _ summary: String
+        _ name: String, _ defaultText: String, _ path: any Path<String>, kind: FlagKind = .text,
+        fileKey: String? = nil, _ summary: String
     ) -> Flag {
-        active(kind, name, defaultText, summary, nil) {
+        active(kind, name, defaultText, summary, fileKey) {
             if case .text(let value) = $1 { $0[keyPath: path] = value }
         }
     }
 
-    static func list(_ name: String, _ defaultText: String, _ path: any Path<[String]>, _ summary: String) -> Flag {
-        active(.list, name, defaultText, summary, nil) {
+    static func list(
+        _ name: String, _ defaultText: String, _ path: any Path<[String]>, fileKey: String? = nil, _ summary: String
+    ) -> Flag {
+        active(.list, name, defaultText, summary, fileKey) {
             if case .list(let value) = $1 { $0[keyPath: path] = value }
         }
     }

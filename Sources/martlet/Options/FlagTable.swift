@@ -7,9 +7,18 @@ package enum FlagTable {
 
     package static let all: [Flag] = sections.flatMap(\.flags)
 
-    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    /// What versions before 3.7 called some flags, taken without a line in the help text.
+    package static let former: [Flag] = [
+        .signed("experimental-max-learners", "1", \.maxLearners, ""),
+        .unsigned("experimental-snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries, ""),
+    ]
+
+    /// All that can be given.
+    package static let known = all + former
+
+    private static let byName = Dictionary(uniqueKeysWithValues: known.map { ($0.name, $0) })
     private static let byFileKey = Dictionary(
-        uniqueKeysWithValues: all.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
+        uniqueKeysWithValues: known.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
 
     package static func flag(named name: String) -> Flag? { byName[name] }
     package static func flag(fileKey: String) -> Flag? { byFileKey[fileKey] }
@@ -107,116 +116,55 @@ package enum FlagTable {
                 "strict-reconfig-check", "true", \.strictReconfigCheck,
                 "Refuse changes of the membership that endanger the quorum."),
             .bool("pre-vote", "true", \.preVote, "Ask for votes before a term is raised."),
-            .notYet(
-                .text, "discovery-token", "", fileKey: "discovery-config.token", "Discovery: token of the cluster."),
-            .notYet(
-                .list, "discovery-endpoints", "", fileKey: "discovery-config.client.endpoints",
+            .text(
+                "discovery-token", "", \.discovery.token, fileKey: "discovery-config.token",
+                "Discovery: token of the cluster; needs --discovery-endpoints."),
+            .list(
+                "discovery-endpoints", "", \.discovery.endpoints, fileKey: "discovery-config.client.endpoints",
                 "Discovery: endpoints of the discovery service."),
-            .notYet(
-                .duration, "discovery-dial-timeout", "2s", fileKey: "discovery-config.client.dial-timeout",
-                "Discovery: timeout of a connect."),
-            .notYet(
-                .duration, "discovery-request-timeout", "5s", fileKey: "discovery-config.client.request-timeout",
-                "Discovery: timeout of a request."),
-            .notYet(
-                .duration, "discovery-keepalive-time", "2s", fileKey: "discovery-config.client.keepalive-time",
-                "Discovery: time between pings."),
-            .notYet(
-                .duration, "discovery-keepalive-timeout", "6s", fileKey: "discovery-config.client.keepalive-timeout",
-                "Discovery: wait for the answer to a ping."),
-            .notYet(
-                .bool, "discovery-insecure-transport", "true",
+            .duration(
+                "discovery-dial-timeout", "2s", \.discovery.dialTimeout,
+                fileKey: "discovery-config.client.dial-timeout", "Discovery: timeout of a connect."),
+            .duration(
+                "discovery-request-timeout", "5s", \.discovery.requestTimeout,
+                fileKey: "discovery-config.client.request-timeout", "Discovery: timeout of a request."),
+            .duration(
+                "discovery-keepalive-time", "2s", \.discovery.keepaliveTime,
+                fileKey: "discovery-config.client.keepalive-time", "Discovery: time between pings; at least 10s."),
+            .duration(
+                "discovery-keepalive-timeout", "6s", \.discovery.keepaliveTimeout,
+                fileKey: "discovery-config.client.keepalive-timeout", "Discovery: wait for the answer to a ping."),
+            .bool(
+                "discovery-insecure-transport", "true", \.discovery.insecureTransport,
                 fileKey: "discovery-config.client.secure.insecure-transport", "Discovery: no TLS."),
-            .notYet(
-                .bool, "discovery-insecure-skip-tls-verify", "false",
+            .bool(
+                "discovery-insecure-skip-tls-verify", "false", \.discovery.insecureSkipVerify,
                 fileKey: "discovery-config.client.secure.insecure-skip-tls-verify",
                 "Discovery: do not verify the server's certificate."),
-            .notYet(
-                .text, "discovery-cert", "", fileKey: "discovery-config.client.secure.cert",
+            .text(
+                "discovery-cert", "", \.discovery.certFile, fileKey: "discovery-config.client.secure.cert",
                 "Discovery: client certificate."),
-            .notYet(
-                .text, "discovery-key", "", fileKey: "discovery-config.client.secure.key",
+            .text(
+                "discovery-key", "", \.discovery.keyFile, fileKey: "discovery-config.client.secure.key",
                 "Discovery: the certificate's key."),
-            .notYet(
-                .text, "discovery-cacert", "", fileKey: "discovery-config.client.secure.cacert",
+            .text(
+                "discovery-cacert", "", \.discovery.authoritiesFile, fileKey: "discovery-config.client.secure.cacert",
                 "Discovery: bundle of trusted authorities."),
-            .notYet(
-                .text, "discovery-user", "", fileKey: "discovery-config.client.auth.username",
+            .text(
+                "discovery-user", "", \.discovery.user, fileKey: "discovery-config.client.auth.username",
                 "Discovery: user or user:password."),
-            .notYet(
-                .text, "discovery-password", "", fileKey: "discovery-config.client.auth.password",
+            .text(
+                "discovery-password", "", \.discovery.password, fileKey: "discovery-config.client.auth.password",
                 "Discovery: password."),
-            .notYet(.text, "discovery-fallback", "exit", fileKey: "", "Discovery: what to do when it fails."),
+            .text(
+                "discovery-fallback", "exit", \.discoveryFallback, kind: .choice(["exit", "proxy"]), fileKey: "",
+                "What etcd did when v2 discovery failed; only 'exit' is left."),
             .text(
                 "discovery-srv", "", \.discovery.domain, "DNS domain whose SRV records name the founding members."),
             .text("discovery-srv-name", "", \.discovery.serviceSuffix, "Suffix of the SRV records' service name."),
             .notYet(.text, "auto-compaction-retention", "0", "How much history automatic compaction keeps; 0 is off."),
             .notYet(.text, "auto-compaction-mode", "periodic", "Retention as a time (periodic) or in revisions."),
             .notYet(.text, "v2-deprecation", "write-only", "State of the removal of the v2 store; has no effect."),
-        ])
-
-    private static let security = FlagSection(
-        title: "Security",
-        flags: [
-            .list("cors", "*", \.corsOrigins, "Origins that browsers may call from; * is all."),
-            .list("host-whitelist", "*", \.hostWhitelist, "Host names that plain HTTP requests may name; * is all."),
-            .notYet(
-                .text, "cert-file", "", fileKey: "client-transport-security.cert-file",
-                "Certificate of the client listeners."),
-            .notYet(.text, "key-file", "", fileKey: "client-transport-security.key-file", "The certificate's key."),
-            .notYet(
-                .text, "client-cert-file", "", fileKey: "client-transport-security.client-cert-file",
-                "Certificate for the server's calls to itself."),
-            .notYet(
-                .text, "client-key-file", "", fileKey: "client-transport-security.client-key-file",
-                "The certificate's key."),
-            .notYet(
-                .bool, "client-cert-auth", "false", fileKey: "client-transport-security.client-cert-auth",
-                "Demand certificates of clients."),
-            .notYet(.text, "client-crl-file", "", fileKey: "", "Revocation list for clients."),
-            .notYet(
-                .list, "client-cert-allowed-hostname", "", fileKey: "client-transport-security.allowed-hostname",
-                "Host names accepted in certificates of clients."),
-            .notYet(
-                .text, "trusted-ca-file", "", fileKey: "client-transport-security.trusted-ca-file",
-                "Bundle of authorities for clients."),
-            .notYet(
-                .bool, "auto-tls", "false", fileKey: "client-transport-security.auto-tls",
-                "Make a certificate for the client listeners."),
-            .notYet(
-                .text, "peer-cert-file", "", fileKey: "peer-transport-security.cert-file",
-                "Certificate of the peer listeners."),
-            .notYet(.text, "peer-key-file", "", fileKey: "peer-transport-security.key-file", "The certificate's key."),
-            .notYet(
-                .text, "peer-client-cert-file", "", fileKey: "peer-transport-security.client-cert-file",
-                "Certificate for calls to peers."),
-            .notYet(
-                .text, "peer-client-key-file", "", fileKey: "peer-transport-security.client-key-file",
-                "The certificate's key."),
-            .notYet(
-                .bool, "peer-client-cert-auth", "false", fileKey: "peer-transport-security.client-cert-auth",
-                "Demand certificates of peers."),
-            .notYet(
-                .text, "peer-trusted-ca-file", "", fileKey: "peer-transport-security.trusted-ca-file",
-                "Bundle of authorities for peers."),
-            .notYet(
-                .list, "peer-cert-allowed-cn", "", fileKey: "peer-transport-security.allowed-cn",
-                "Common names accepted in certificates of peers."),
-            .notYet(
-                .list, "peer-cert-allowed-hostname", "", fileKey: "peer-transport-security.allowed-hostname",
-                "Host names accepted in certificates of peers."),
-            .notYet(
-                .bool, "peer-auto-tls", "false", fileKey: "peer-transport-security.auto-tls",
-                "Make a certificate for the peer listeners."),
-            .notYet(
-                .bool, "peer-skip-client-san-verification", "false",
-                fileKey: "peer-transport-security.skip-client-san-verification",
-                "Do not compare a peer's certificate with its address."),
-            .notYet(.text, "peer-crl-file", "", fileKey: "", "Revocation list for peers."),
-            .notYet(.unsigned, "self-signed-cert-validity", "1", "Years that a made certificate is valid."),
-            .notYet(.list, "cipher-suites", "", "TLS cipher suites; empty is the library's choice."),
-            .notYet(.text, "tls-min-version", "TLS1.2", "Lowest TLS version."),
-            .notYet(.text, "tls-max-version", "", "Highest TLS version; empty is the library's choice."),
         ])
 
     private static let auth = FlagSection(
@@ -283,8 +231,11 @@ package enum FlagTable {
             .notYet(.duration, "watch-progress-notify-interval", "0s", "Interval of progress messages; 0 is 10m."),
             .notYet(.duration, "downgrade-check-time", "5s", "Interval of looking whether a downgrade is complete."),
             .notYet(.unsigned, "bootstrap-defrag-threshold-megabytes", "0", "Megabytes to free by a defrag at start."),
-            .notYet(.signed, "max-learners", "1", "Learners that the cluster may have."),
-            .notYet(.unsigned, "snapshot-catchup-entries", "5000", "Log entries kept behind a snapshot."),
+            .signed(
+                "max-learners", "1", \.maxLearners, "Learners that the cluster may have; the same on every member."),
+            .unsigned(
+                "snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries,
+                "Log entries kept behind a snapshot for slow followers; 0 is 5000."),
         ])
 
     private static let own = FlagSection(
@@ -296,6 +247,9 @@ package enum FlagTable {
             .bool(
                 "manual-nospace-disarm", "false", \.manualNoSpaceDisarm,
                 "Leave the NOSPACE alarm to an operator even when there is space again, as etcd does."),
+            .unsigned(
+                "snapshot-send-bytes-per-second", "0", \.snapshotSendBytesPerSecond,
+                "Bytes a second of all database snapshots that this member sends to others; 0 is no limit."),
         ])
 
     private static let unsafety = FlagSection(

@@ -39,11 +39,24 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var initialClusterState = "new"
     package var initialClusterToken = "etcd-cluster"
     package var discovery = DiscoveryConfiguration()
+    package var discoveryFallback = "exit"
     package var advertiseClientURLs: [ServerURL] = []
     package var strictReconfigCheck = true
     package var preVote = true
 
-    // MARK: Security, monitoring, logging, safety
+    // MARK: Security
+
+    package var clientSecurity = SecurityOptions()
+    package var peerSecurity = SecurityOptions()
+    /// Of certificates that are made at the start, in years.
+    package var selfSignedCertificateYears: UInt64 = 1
+    /// For clients and peers; empty is the library's choice.
+    package var cipherSuites: [String] = []
+    package var tlsMinimumVersion = "TLS1.2"
+    /// Empty is the newest.
+    package var tlsMaximumVersion = ""
+
+    // MARK: Access, monitoring, logging, safety
 
     package var corsOrigins = ["*"]
     package var hostWhitelist = ["*"]
@@ -57,6 +70,12 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var forceNewCluster = false
     package var raiseClusterVersion = false
     package var manualNoSpaceDisarm = false
+    /// Negative is as good as 0.
+    package var maxLearners: Int64 = 1
+    /// 0 is 5000.
+    package var snapshotCatchUpEntries: UInt64 = 5000
+    /// 0 is no limit.
+    package var snapshotSendBytesPerSecond: UInt64 = 0
 
     /// The names of what was set by flag, variable or file, the rest being defaults.
     package var explicit: Set<String> = []

@@ -1,5 +1,9 @@
+internal import TLS
+
 extension ServerConfiguration {
     private static let longestElection: UInt64 = 50_000
+    /// In years: beyond them, the year of the end has five digits.
+    private static let longestValidity: UInt64 = 1_000
 
     /// What etcd checks before it starts, in its words where they are known.
     /// - Parameter fromFile: a file may name client listeners without saying what to advertise.
@@ -18,6 +22,34 @@ extension ServerConfiguration {
             throw ValueError("--advertise-client-urls is required when --listen-client-urls is set explicitly")
         }
         try validateLimits()
+        try validateSecurity()
+    }
+
+    /// What can be told without looking at files.
+    private func validateSecurity() throws(ValueError) {
+        do throws(TLSSetupError) {
+            try clientTLS.validate()
+            try peerTLS.validate()
+        } catch {
+            throw ValueError(error.description)
+        }
+        for url in listenClientURLs + listenMetricsURLs where url.isSecure {
+            guard clientSecurity.hasCertificate || clientSecurity.autoTLS else {
+                throw ValueError(
+                    "TLS key/cert (--cert-file, --key-file) must be provided for client url \(url) with HTTPS scheme")
+            }
+        }
+        for url in listenPeerURLs where url.isSecure {
+            if url.isUnixSocket { throw ValueError("\(url): peers do not speak TLS over Unix sockets; use unix") }
+            guard peerSecurity.hasCertificate || peerSecurity.autoTLS else {
+                throw ValueError(
+                    "cannot listen on TLS for \(url.address): KeyFile and CertFile are not presented "
+                        + "(--peer-cert-file, --peer-key-file)")
+            }
+        }
+        if selfSignedCertificateYears > Self.longestValidity {
+            throw ValueError("--self-signed-cert-validity must be at most \(Self.longestValidity)")
+        }
     }
 
     private func validateTicks() throws(ValueError) {
@@ -42,9 +74,6 @@ extension ServerConfiguration {
             guard url.host == "localhost" || IPAddress.isValid(url.host) else {
                 throw ValueError("expected IP in URL for binding (\(url))")
             }
-        }
-        for url in urls where url.isSecure {
-            throw ValueError("\(url): Martlet does not support TLS listeners yet; use http or unix")
         }
     }
 
@@ -72,6 +101,12 @@ extension ServerConfiguration {
             ("--max-snapshots", maxSnapshots), ("--max-wals", maxWALs),
         ] where value > UInt64(Int32.max) {
             throw ValueError("\(flag) must be at most \(Int32.max) (set to \(value))")
+        }
+        let slowest: UInt64 = 16 << 10
+        if snapshotSendBytesPerSecond > 0 && snapshotSendBytesPerSecond < slowest {
+            throw ValueError(
+                "--snapshot-send-bytes-per-second must be 0 or at least \(slowest) "
+                    + "(set to \(snapshotSendBytesPerSecond))")
         }
         if backendBatchInterval < .zero {
             throw ValueError("--backend-batch-interval must not be negative")

@@ -1,0 +1,46 @@
+internal import Apply
+package import Base
+internal import MVCC
+internal import Membership
+
+// The comparison of what entries did here with what they did elsewhere.
+extension MemberCore {
+    /// Tells the others of windows that were finished, and compares when anybody has finished one.
+    func compareEffects() {
+        let own = applier.backend.effects.finished
+        let news = effectsLedger.update(own)
+        if news.isNew { outgoing.effects = own }
+        for found in news.divergences {
+            noteDivergence(found)
+            tellSuspects(at: found.index)
+        }
+    }
+
+    /// A member has finished windows, or lost what it knew of them.
+    func effectsHeard(_ windows: [EffectsHash.Window], of member: MemberID) {
+        guard member != localID, applier.cluster[member] != nil else { return }
+        effectsLedger.hear(windows, of: member)
+    }
+
+    /// Members that are wrong by majority: more than half of all agree on a window, and they do not. Ordered by ID.
+    package var divergenceSuspects: [MemberID] { toldSuspects }
+
+    private func tellSuspects(at index: LogIndex) {
+        let suspects = effectsLedger.minority(
+            at: index, own: applier.backend.effects.finished, localID: localID,
+            memberCount: applier.cluster.members.count)
+        for suspect in suspects ?? [] where !toldSuspects.contains(suspect) {
+            toldSuspects.append(suspect)
+            toldSuspects.sort()
+            log(
+                .error, "a member has come apart from the majority: its data is wrong",
+                [
+                    "suspect-member-id": "\(suspect)", "suspect-member-name": memberName(suspect),
+                    "is-local": "\(suspect == localID)", "differs-at-index": "\(index)",
+                    "advice": "remove this member, delete its data directory and add it again",
+                ])
+        }
+    }
+
+    func memberName(_ member: MemberID) -> String { applier.cluster[member]?.name ?? "" }
+}

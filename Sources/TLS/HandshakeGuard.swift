@@ -89,10 +89,16 @@ final class HandshakeGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if side == .server {
             logger.warning(
                 "rejected connection",
-                metadata: ["remote-addr": "\(context.remoteAddress?.description ?? "")", "error": "\(reason)"])
+                metadata: ["remote-addr": "\(Self.text(context.remoteAddress))", "error": "\(reason)"])
         }
         context.fireErrorCaught(TLSHandshakeError(reason))
         context.close(promise: nil)
+    }
+
+    /// `127.0.0.1:40000`, `[::1]:40000`; empty for a Unix socket.
+    private static func text(_ address: SocketAddress?) -> String {
+        guard let host = address?.ipAddress, let port = address?.port else { return "" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -200,6 +200,7 @@ import Testing
                 }
                 await client.close()
                 #expect(server.log.contains("rejected connection"))
+                #expect(server.log.contains(#""remote-addr":"127.0.0.1:"#))
             }
             // TLS at a plain port.
             try await withServer(martlet) { server in

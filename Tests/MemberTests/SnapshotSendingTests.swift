@@ -13,6 +13,10 @@ import Testing
 
     private func wanted(by peer: UInt64) -> Message { Message(type: .snapshot, to: MemberID(peer)) }
 
+    private func asks(_ peer: UInt64, _ sending: inout SnapshotSending, at now: Instant) -> Bool {
+        sending.request(wanted(by: peer), at: now)
+    }
+
     private let state = Snapshot(data: [], metadata: SnapshotMetadata(index: LogIndex(7), term: Term(1)))
 
     /// Takes a request all the way to the network.
@@ -25,16 +29,16 @@ import Testing
     @Test("Peers that ask together share a state; no more than the limit are on their way, one to each peer")
     func bounds() {
         var sending = SnapshotSending()
-        for peer in UInt64(1)...16 { #expect(sending.request(wanted(by: peer), at: at(0))) }
-        #expect(!sending.request(wanted(by: 17), at: at(0)), "too many")
+        for peer in UInt64(1)...16 { #expect(asks(peer, &sending, at: at(0))) }
+        #expect(!asks(17, &sending, at: at(0)), "too many")
         sending.fix(state)
         #expect(!sending.isWaiting)
-        #expect(!sending.request(wanted(by: 1), at: at(0)), "it gets one already")
+        #expect(!asks(1, &sending, at: at(0)), "it gets one already")
         let copied = sending.copied()
         #expect(copied?.messages.count == 16)
-        #expect(!sending.request(wanted(by: 1), at: at(0)), "it is on its way")
+        #expect(!asks(1, &sending, at: at(0)), "it is on its way")
         #expect(sending.ended(MemberID(1), failed: false, at: at(0)) == nil)
-        #expect(sending.request(wanted(by: 17), at: at(0)))
+        #expect(asks(17, &sending, at: at(0)))
         #expect(sending.keepsLog(at: at(0)))
     }
 
@@ -51,7 +55,7 @@ import Testing
             }
             pauses.append(pause)
             now += Int(pause.inNanoseconds / 1_000_000)
-            #expect(!sending.request(wanted(by: 1), at: at(now - 1)))
+            #expect(!asks(1, &sending, at: at(now - 1)))
             #expect(send(to: 2, &sending, at: at(now - 1)), "others do not wait for it")
             #expect(sending.ended(MemberID(2), failed: false, at: at(now - 1)) == nil)
         }

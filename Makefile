@@ -37,7 +37,7 @@ cluster: build ## Start three members on 127.0.0.1, data in ./cluster.etcd; MEMB
 	@Examples/Cluster/run
 
 # Tests with sockets, threads and processes measure time: they run one at a time, after the others, and not beside them.
-LIVE := ^(Conformance|HTTP2Tests|PeerTransportTests|ClientAPITests|PlatformTests)\.
+LIVE := ^(Conformance|HTTP2Tests|PeerTransportTests|ClientAPITests|PlatformTests|TLSTests)\.
 
 .PHONY: test
 test: deps peers ## All tests, end-to-end tests against real etcd included

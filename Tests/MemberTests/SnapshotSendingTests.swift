@@ -13,15 +13,11 @@ import Testing
 
     private func wanted(by peer: UInt64) -> Message { Message(type: .snapshot, to: MemberID(peer)) }
 
-    private let state = Snapshot(data: [], metadata: SnapshotMetadata(index: LogIndex(7), term: Term(1)))
-
-    private func request(by peer: UInt64, _ sending: inout SnapshotSending, at now: Instant) -> Bool {
+    private func asks(_ peer: UInt64, _ sending: inout SnapshotSending, at now: Instant) -> Bool {
         sending.request(wanted(by: peer), at: now)
     }
 
-    private func ended(_ peer: UInt64, _ sending: inout SnapshotSending, at now: Instant) -> Duration? {
-        sending.ended(MemberID(peer), failed: false, at: now)
-    }
+    private let state = Snapshot(data: [], metadata: SnapshotMetadata(index: LogIndex(7), term: Term(1)))
 
     /// Takes a request all the way to the network.
     private func send(to peer: UInt64, _ sending: inout SnapshotSending, at now: Instant) -> Bool {
@@ -33,16 +29,16 @@ import Testing
     @Test("Peers that ask together share a state; no more than the limit are on their way, one to each peer")
     func bounds() {
         var sending = SnapshotSending()
-        for peer in UInt64(1)...16 { #expect(request(by: peer, &sending, at: at(0))) }
-        #expect(!request(by: 17, &sending, at: at(0)), "too many")
+        for peer in UInt64(1)...16 { #expect(asks(peer, &sending, at: at(0))) }
+        #expect(!asks(17, &sending, at: at(0)), "too many")
         sending.fix(state)
         #expect(!sending.isWaiting)
-        #expect(!request(by: 1, &sending, at: at(0)), "it gets one already")
+        #expect(!asks(1, &sending, at: at(0)), "it gets one already")
         let copied = sending.copied()
         #expect(copied?.messages.count == 16)
-        #expect(!request(by: 1, &sending, at: at(0)), "it is on its way")
-        #expect(ended(1, &sending, at: at(0)) == nil)
-        #expect(request(by: 17, &sending, at: at(0)))
+        #expect(!asks(1, &sending, at: at(0)), "it is on its way")
+        #expect(sending.ended(MemberID(1), failed: false, at: at(0)) == nil)
+        #expect(asks(17, &sending, at: at(0)))
         #expect(sending.keepsLog(at: at(0)))
     }
 
@@ -59,14 +55,14 @@ import Testing
             }
             pauses.append(pause)
             now += Int(pause.inNanoseconds / 1_000_000)
-            #expect(!request(by: 1, &sending, at: at(now - 1)))
+            #expect(!asks(1, &sending, at: at(now - 1)))
             #expect(send(to: 2, &sending, at: at(now - 1)), "others do not wait for it")
-            #expect(ended(2, &sending, at: at(now - 1)) == nil)
+            #expect(sending.ended(MemberID(2), failed: false, at: at(now - 1)) == nil)
         }
         #expect(pauses.prefix(4) == [.milliseconds(500), .seconds(1), .seconds(2), .seconds(4)])
         #expect(pauses.last == .seconds(30))
         #expect(send(to: 1, &sending, at: at(now)))
-        #expect(ended(1, &sending, at: at(now)) == nil)
+        #expect(sending.ended(MemberID(1), failed: false, at: at(now)) == nil)
         #expect(send(to: 1, &sending, at: at(now)))
         #expect(sending.ended(MemberID(1), failed: true, at: at(now)) == .milliseconds(500))
         sending.forget(MemberID(1))

@@ -111,7 +111,8 @@ func measureCompaction(_ scratch: Scratch) throws {
             let removed = store.keyValues.counters.compactedRows - before
             if time > 700_000 {
                 long.append(
-                    "#\(processor.count): \(time / 1000) us of the processor, \(slice.longest), \(removed) rows removed")
+                    "#\(processor.count): \(time / 1000) us of the processor, \(slice.longest), \(removed) rows removed"
+                )
             }
             if store.keyValues.counters.compactedRows > before { rowSlices.append(slice) } else { slices.append(slice) }
             if store.keyValues.backend.needsCommit {

@@ -13,7 +13,8 @@ extension MemberCore {
         log(
             .warn, "apply request took too long",
             [
-                "took": "\(duration.inSeconds)s", "expected-duration": "\(configuration.warningApplyDuration.inSeconds)s",
+                "took": "\(duration.inSeconds)s",
+                "expected-duration": "\(configuration.warningApplyDuration.inSeconds)s",
                 "applied-index": "\(node.applied)",
             ])
     }

@@ -28,7 +28,9 @@ import Testing
             await cluster.crash(away)
             try await cluster.wait("a loss that is noticed") {
                 let page = try await MetricsScrape(of: try #require(cluster.members[(leader + 1) % 3].server))
-                return page.samples.contains { $0.key.hasPrefix("etcd_network_disconnected_peers_total") && $0.value > 0 }
+                return page.samples.contains {
+                    $0.key.hasPrefix("etcd_network_disconnected_peers_total") && $0.value > 0
+                }
             }
             try await cluster.restart(away)
             try await cluster.put("after", "v", at: away)

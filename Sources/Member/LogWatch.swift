@@ -9,6 +9,8 @@ package struct LogWatch: Sendable {
     /// What the member may do this tick.
     package enum Verdict: Sendable, Equatable {
         case goOn
+        /// The leader asks the follower that has most of the log to take over.
+        case handOver
         /// The leader gives up: others can go on without it, and it cannot.
         case stepDown
         /// Neither heartbeats nor elections: whatever it would promise could not be kept.
@@ -46,11 +48,15 @@ package struct LogWatch: Sendable {
         return stall
     }
 
+    /// After an election timeout a leader hands over, for which it needs no disk; it has half of one for that, in case the
+    /// other cannot either, and then gives up.
     /// - Parameter hasOtherVoters: a lone voter stays the leader: nobody else could be.
     package func verdict(
         at now: Instant, electionTimeout: Duration, isLeader: Bool, hasOtherVoters: Bool
     ) -> Verdict {
-        guard hasOtherVoters, stall(at: now) >= electionTimeout else { return .goOn }
-        return isLeader ? .stepDown : .hold
+        let stall = stall(at: now)
+        guard hasOtherVoters, stall >= electionTimeout else { return .goOn }
+        guard isLeader else { return .hold }
+        return stall >= electionTimeout + electionTimeout / 2 ? .stepDown : .handOver
     }
 }

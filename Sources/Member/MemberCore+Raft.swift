@@ -56,26 +56,6 @@ extension MemberCore {
         if let snapshot = completion.received { installing = snapshot }
     }
 
-    /// Tells of a log that hangs, and gives up leadership when that lasts.
-    /// - Returns: whether raft may go on with its clock.
-    func logKeepsPace() -> Bool {
-        if let stall = logWatch.report(at: now) {
-            log(
-                .warn, "the disk does not finish a write and sync of the log",
-                ["path": logFile, "stalled-for": "\(stall.inSeconds)s", "is-leader": "\(node.isLeader)"])
-        }
-        let verdict = logWatch.verdict(
-            at: now, electionTimeout: configuration.electionTimeout, isLeader: node.isLeader,
-            hasOtherVoters: node.configuration.voters.ids.contains { $0 != localID })
-        if verdict == .stepDown {
-            log(
-                .warn, "stepping down: the log has hung for an election timeout",
-                ["path": logFile, "stalled-for": "\(logWatch.stall(at: now).inSeconds)s", "term": "\(node.term)"])
-            node.stepDown()
-        }
-        return verdict == .goOn
-    }
-
     // MARK: Apply
 
     private func apply(_ work: ApplyWork) {

@@ -44,6 +44,11 @@ enum KV {
         return .deleteRange(try request.serializedBytes())
     }
 
+    /// How often each key was put.
+    static func versions(_ response: [UInt8]) throws -> [Int64] {
+        try Etcdserverpb_RangeResponse(serializedBytes: response).kvs.map(\.version)
+    }
+
     static func pairs(_ response: [UInt8]) throws -> [String: String] {
         let decoded = try Etcdserverpb_RangeResponse(serializedBytes: response)
         return Dictionary(

@@ -16,6 +16,8 @@ final class SimulatedCluster {
     private var ids: [MemberID] = []
     /// Members that no message reaches or leaves.
     var cutOff: Set<Int> = []
+    /// Members whose disk does not finish what the log's thread writes.
+    var stalled: Set<Int> = []
     private(set) var snapshotsSent = 0
     /// Appends that were sent, those without entries included.
     private(set) var appendsSent = 0
@@ -88,7 +90,7 @@ final class SimulatedCluster {
     /// One step of 10 ms: everybody does everything once, then the messages arrive.
     func step() throws {
         for member in members { member?.turn() }
-        for member in members { member?.writeLog() }
+        for (i, member) in members.enumerated() where !stalled.contains(i) { member?.writeLog() }
         for member in members { member?.writeBackend() }
         for (i, member) in members.enumerated() {
             guard let member else { continue }

@@ -30,10 +30,11 @@ import Testing
     }
 
     @Test(
-        "Only a leader with others beside it steps down, and only after an election timeout",
+        "Only a leader with others beside it hands over after an election timeout, and steps down half of one later",
         arguments: [
             (stall: UInt64(999), leader: true, others: true, verdict: LogWatch.Verdict.goOn),
-            (1000, true, true, .stepDown), (60_000, true, true, .stepDown), (1000, false, true, .hold),
+            (1000, true, true, .handOver), (1499, true, true, .handOver), (1500, true, true, .stepDown),
+            (60_000, true, true, .stepDown), (1000, false, true, .hold),
             (60_000, true, false, .goOn), (60_000, false, false, .goOn),
         ])
     func verdict(stall: UInt64, leader: Bool, others: Bool, verdict: LogWatch.Verdict) {

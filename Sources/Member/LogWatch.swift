@@ -48,8 +48,8 @@ package struct LogWatch: Sendable {
         return stall
     }
 
-    /// After an election timeout a leader hands over, for which it needs no disk; it has half of one for that, in case the
-    /// other cannot either, and then gives up.
+    /// After an election timeout a leader hands over, for which it needs no disk; it has half of one for that, in case
+    /// the other cannot either, and then gives up.
     /// - Parameter hasOtherVoters: a lone voter stays the leader: nobody else could be.
     package func verdict(
         at now: Instant, electionTimeout: Duration, isLeader: Bool, hasOtherVoters: Bool

@@ -41,7 +41,8 @@ final class Peer {
 
     func start() {
         core.logger.info("starting remote peer", metadata: ["remote-peer-id": "\(id)"])
-        pipeline.onOutcome = { [unowned self] outcome in
+        pipeline.onOutcome = { [weak self] outcome in
+            guard let self else { return }
             switch outcome {
             case .success: succeeded()
             case .failure(let error):

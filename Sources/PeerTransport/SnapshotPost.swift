@@ -13,6 +13,7 @@ internal import RaftProto
 final class SnapshotPost: ResponseReceiver {
     private let snapshot: OutgoingSnapshot
     private unowned let peer: Peer
+    private let record: PeerFigures
     private let core: TransportCore
     private var finish: ((SnapshotPost, (any Error)?) -> Void)?
     private var channel: (any Channel)?
@@ -35,6 +36,7 @@ final class SnapshotPost: ResponseReceiver {
     ) {
         self.snapshot = snapshot
         self.peer = peer
+        record = peer.record
         self.core = core
         self.finish = finish
         size = snapshot.database.size
@@ -109,7 +111,7 @@ final class SnapshotPost: ResponseReceiver {
         case .failure(let error): end(error)
         case .success(let bytes):
             offset += Int64(bytes.count)
-            peer.figures.sentBytes += UInt64(bytes.count)
+            record.value.sentBytes += UInt64(bytes.count)
             channel.writeAndFlush(
                 HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: bytes))), promise: nil)
             if let line = progress.line(sent: offset, at: core.now()) {

@@ -11,12 +11,15 @@ final class StreamReader {
     private let kind: StreamKind
     private let core: TransportCore
     private unowned let peer: Peer
+    /// Bytes still come in from a stream whose peer has gone.
+    private let record: PeerFigures
     private var dial = StreamDial()
     private var connection: Connection?
 
     init(_ kind: StreamKind, of peer: Peer, core: TransportCore) {
         self.kind = kind
         self.peer = peer
+        record = peer.record
         self.core = core
     }
 
@@ -134,7 +137,7 @@ final class StreamReader {
             self.host = host
             switch reader.kind {
             case .append:
-                decoder = .append(AppendFrameDecoder(from: reader.peer.id, to: reader.core.identity.localID))
+                decoder = .append(AppendFrameDecoder(from: reader.record.value.id, to: reader.core.identity.localID))
             case .message: decoder = .message(MessageFrameDecoder())
             }
         }
@@ -144,7 +147,7 @@ final class StreamReader {
             self.channel = channel
             let identity = reader.core.identity
             var headers = identity.headers(host: host)
-            headers.add(name: PeerHeader.to, value: reader.peer.id.description)
+            headers.add(name: PeerHeader.to, value: reader.record.value.id.description)
             let head = HTTPRequestHead(
                 version: .http1_1, method: .GET, uri: "/raft/stream/\(reader.kind.rawValue)/\(identity.localID)",
                 headers: headers)
@@ -169,14 +172,14 @@ final class StreamReader {
                 return
             }
             guard !isHungUp, failure == nil else { return }
-            reader.peer.figures.receivedBytes += UInt64(body.readableBytes)
+            reader.record.value.receivedBytes += UInt64(body.readableBytes)
             if buffer.readableBytes == 0 {
                 swap(&buffer, &body)
             } else {
                 buffer.writeBuffer(&body)
             }
             do throws(StreamError) { try decode() } catch {
-                reader.peer.figures.receiveFailures += 1
+                reader.record.value.receiveFailures += 1
                 failure = error
                 channel?.close(promise: nil)
             }

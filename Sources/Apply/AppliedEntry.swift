@@ -21,6 +21,8 @@ public struct AppliedEntry: Sendable, Equatable {
     public var waitsForCompaction = false
     /// The write was carried out although this member has no room for it: the member is to raise NOSPACE.
     public var exceedsQuota = false
+    /// The version of the cluster went down.
+    public var lowersClusterVersion = false
     /// What whoever keeps the time of the leases has to know.
     public var leases = LeaseChange.none
 

@@ -67,8 +67,7 @@ extension Applier {
             }
             return (enabled, target)
         }
-        let record = JSON.object([.init("target-version", .string(target)), .init("enabled", .bool(enabled))])
-        backend.put(Array("downgrade".utf8), Array(record.text.utf8), in: .cluster)
+        cluster.setDowngrade(DowngradeInfo(isEnabled: enabled, targetText: target), storingIn: backend)
     }
 
     /// Carries out a request of the v2 API, so far as it concerns more than the v2 tree. What cannot be is passed over,

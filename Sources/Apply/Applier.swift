@@ -31,6 +31,10 @@ public final class Applier {
         self.cluster = cluster
         self.limits = limits
         self.hashPassword = hashPassword
+        // A membership that comes from the v2 store does not tell of a downgrade.
+        do throws(MembershipError) { try self.cluster.recoverDowngrade(from: store.backend) } catch {
+            throw .backend(.malformedRow(bucket: "cluster", key: Array("downgrade".utf8), reason: "\(error)"))
+        }
         alarms = try AlarmStore(store.backend)
         auth = try AuthStore(store.backend)
     }
@@ -141,7 +145,9 @@ public final class Applier {
         case .leaseCheckpoint: try checkpointLeases(bytes, at: range, header: header, into: &out, &applied)
         case .alarm: try changeAlarms(bytes, at: range, header: header, into: &out)
         case .clusterVersionSet:
+            let former = cluster.version
             try take(decoding { () throws(WireError) in try ClusterNews(version: bytes, at: range) })
+            if let former, let version = cluster.version { applied.lowersClusterVersion = version < former }
         case .clusterMemberAttributesSet:
             try take(decoding { () throws(WireError) in try ClusterNews(attributes: bytes, at: range) })
         case .downgradeInfoSet: try setDowngrade(bytes, at: range)

@@ -84,6 +84,15 @@ extension EtcdError {
     public static let badLeaderTransferee = EtcdError(.failedPrecondition, "etcdserver: bad leader transferee")
     public static let leaderTransferTimeout = EtcdError(
         .unavailable, "etcdserver: request timed out, leader transfer took too long")
+    public static let wrongDowngradeVersionFormat = EtcdError(
+        .invalidArgument, "etcdserver: wrong downgrade target version format")
+    public static let invalidDowngradeTarget = EtcdError(
+        .invalidArgument, "etcdserver: invalid downgrade target version")
+    public static let clusterVersionUnavailable = EtcdError(
+        .failedPrecondition, "etcdserver: cluster version not found during downgrade")
+    public static let downgradeInProgress = EtcdError(
+        .failedPrecondition, "etcdserver: cluster has a downgrade job in progress")
+    public static let unknownMethod = EtcdError(.unknown, "etcdserver: unknown method")
     public static let canceled = EtcdError(.cancelled, "etcdserver: request canceled")
     /// As the Go library words the end of a call's own deadline.
     public static let deadlineExceeded = EtcdError(.deadlineExceeded, "context deadline exceeded")

@@ -35,6 +35,8 @@ public struct ClientRequest: Sendable {
         /// - forwarded: another member asks; only the leader knows whether the learner is ready, and nobody asks on.
         case memberPromote(MemberID, forwarded: Bool)
         case moveLeader(to: MemberID)
+        /// `DowngradeRequest`, encoded.
+        case downgrade([UInt8])
         /// `LeaseGrantRequest`, encoded. One without an ID gets one.
         case leaseGrant([UInt8])
         case leaseRevoke(LeaseID)

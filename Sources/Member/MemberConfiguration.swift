@@ -70,6 +70,8 @@ public struct MemberConfiguration: Sendable {
     package var leaseCheckpointInterval: Duration = LessorLimits.checkpointInterval
     /// `--feature-gates LeaseCheckpointPersist`: that reaches the file below cluster version 3.6, too.
     public var persistsLeaseCheckpoints = false
+    /// `--downgrade-check-time`: how often the leader looks whether all members run the older program; nil for never.
+    public var downgradeCheckInterval: Duration? = .seconds(5)
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.

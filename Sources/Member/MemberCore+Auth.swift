@@ -30,7 +30,7 @@ extension MemberCore {
                 try applier.auth.checkAdministrator(identity)
             }
         case .compaction, .hashKV, .snapshot, .defragment, .memberAdd, .memberRemove, .memberUpdate, .memberPromote,
-            .moveLeader:
+            .moveLeader, .downgrade:
             try applier.auth.checkAdministrator(identity)
         case .leaseGrant: try applier.auth.checkIdentity(identity)
         case .leaseRevoke(let id): try applier.auth.check(applier.store.keys(ofLease: id), identity)

@@ -30,8 +30,6 @@ package struct BackendCompletion: Sendable {
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
     static let compactionPause: Duration = .microseconds(2500)
-    /// How often the storage version is compared with the cluster's.
-    static let versionCheckInterval: Duration = .seconds(4)
 
     func keepHouse(_ effects: inout MemberEffects) {
         compactHistory()
@@ -124,25 +122,10 @@ extension MemberCore {
             log(
                 .info, "cluster version is updated",
                 ["cluster-version": applier.cluster.version.map { "\($0)" } ?? "unknown"])
-            followClusterVersion()
+            nextVersionCheck = now
         case .alarm: isChangingAlarm = false
+        case .downgradeEnd: isEndingDowngrade = false
         }
-    }
-
-    /// The backend's schema follows the version of the cluster, one minor version after the other. From 3.5 to 3.7 only
-    /// the field itself changes.
-    private func followClusterVersion() {
-        guard let version = applier.cluster.version, version >= SemanticVersion(major: 3, minor: 6) else { return }
-        let wanted = Array(version.majorMinor.description.utf8)
-        do throws(BackendError) {
-            guard applier.backend.consistentTerm > .zero else { return }
-            guard try applier.backend.get(MetaKey.storageVersion, in: .meta) != wanted else { return }
-        } catch {
-            _ = clientError(.backend(error))
-            return
-        }
-        applier.backend.put(MetaKey.storageVersion, wanted, in: .meta)
-        log(.info, "updated storage version", ["new-storage-version": "\(version.majorMinor)"])
     }
 
     // MARK: Snapshots
@@ -153,7 +136,7 @@ extension MemberCore {
         let applied = node.applied
         // A start is not held up by it.
         guard wasReady, snapshotUnderWay == nil, installing == nil else { return }
-        guard applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
+        guard loweringNeedsSnapshot || applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {
             return fail(MemberError(.corruption, "the term of the applied entry \(applied) is unknown: \(error)"))
@@ -182,6 +165,7 @@ extension MemberCore {
         // A leader's snapshot that came in meanwhile is further.
         guard completion.index > snapshotIndex else { return }
         snapshotIndex = completion.index
+        if loweringSince != nil { nextVersionCheck = now }
         // A follower that gets a snapshot now needs the entries behind it.
         let catchUp = sendingSnapshots.keepsLog(at: now) ? UInt64.max : configuration.snapshotCatchUpEntries
         do {

@@ -84,6 +84,10 @@ extension MemberCore {
         }
         if applied.exceedsQuota { raiseNoSpaceAlarm() }
         leasesChanged(applied.leases)
+        if applied.lowersClusterVersion {
+            loweringSince = entry.index
+            nextVersionCheck = now
+        }
         guard applied.requestID != 0, let waiter = pending.remove(applied.requestID) else { return }
         switch waiter {
         case .client(let address):
@@ -94,6 +98,9 @@ extension MemberCore {
             }
         case .membership: preconditionFailure("request \(applied.requestID) was a change of the membership")
         case .renewal(let waiter): answer(waiter)
+        case .downgrade(let address):
+            if case .failure(let error) = applied.outcome { return outbox.refuse(address, error) }
+            answerDowngrade(to: address)
         case .own(let proposal): ownProposalApplied(proposal)
         }
     }

@@ -44,6 +44,7 @@ extension MemberCore {
             case .snapshot: orderCopy(for: address)
             // The file gives space back by itself; there is nothing to wait for.
             case .defragment: outbox.answer(address, with: [])
+            case .downgrade(let message): try acceptDowngrade(message, request, address, deadline)
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
                 guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
@@ -85,10 +86,10 @@ extension MemberCore {
             do throws(EtcdError) {
                 // Rights may have changed while the read waited.
                 try authorize(read.body, read.identity)
-                if case .lease(let question) = read.body {
-                    answer(LeaseWaiter(question, read))
-                } else {
-                    answer(read.body, to: read.address, until: read.deadline)
+                switch read.body {
+                case .lease(let question): answer(LeaseWaiter(question, read))
+                case .downgrade(let message): try downgrade(message, to: read.address, read.deadline)
+                default: answer(read.body, to: read.address, until: read.deadline)
                 }
             } catch {
                 outbox.refuse(read.address, error)
@@ -125,7 +126,7 @@ extension MemberCore {
             .moveLeader:
             preconditionFailure("a change is not answered without a log entry")
         case .defragment: preconditionFailure("answered when it comes")
-        case .lease: preconditionFailure("answered by the clock of the leases")
+        case .lease, .downgrade: preconditionFailure("more than a read")
         case .snapshot, .hashKV: preconditionFailure("worked out over more than one turn")
         }
     }

@@ -20,7 +20,8 @@ extension MemberCore {
         response.raftAppliedIndex = node.applied.rawValue
         response.isLearner = applier.cluster.local?.isLearner ?? false
         response.storageVersion = storageVersion
-        response.downgradeInfo = Etcdserverpb_DowngradeInfo()
+        response.downgradeInfo.enabled = applier.cluster.downgrade.isEnabled
+        response.downgradeInfo.targetVersion = applier.cluster.downgrade.targetText
         if node.leader == .none { response.errors.append(EtcdError.noLeader.message) }
         for alarm in alarms { response.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.kind.name)") }
         response.errors += divergenceErrors
@@ -50,7 +51,7 @@ extension MemberCore {
         return header
     }
 
-    private var fullHeader: Etcdserverpb_ResponseHeader {
+    var fullHeader: Etcdserverpb_ResponseHeader {
         var header = Etcdserverpb_ResponseHeader()
         header.clusterID = clusterID.rawValue
         header.memberID = localID.rawValue
@@ -81,6 +82,7 @@ extension MemberCore {
         }
         figures.clusterVersion = applier.cluster.version.map { "\($0)" } ?? ""
         figures.storageVersion = storageVersion
+        figures.isDowngrading = applier.cluster.downgrade.isEnabled
         figures.term = node.term
         figures.leader = node.leader
         figures.committedIndex = node.committed

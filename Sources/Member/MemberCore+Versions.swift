@@ -56,13 +56,15 @@ extension MemberCore {
     private var needsVersionDecision: Bool {
         guard node.isLeader, !isSettingVersion else { return false }
         guard let current = applier.cluster.version, current > Self.oldestClusterVersion else { return true }
+        if applier.cluster.downgrade.isEnabled { return downgradeStep != nil }
         return configuration.raisesClusterVersion && current < ServerVersion.etcd.majorMinor
     }
 
     private func decideVersion(_ form: RequestForm, _ deadline: Instant) {
         let current = applier.cluster.version
-        guard let version = decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil),
-            current.map({ $0 < version }) ?? true
+        let step = downgradeStep
+        guard let version = step ?? decidedVersion ?? (current == nil ? Self.oldestClusterVersion : nil),
+            step != nil || current.map({ $0 < version }) ?? true
         else { return }
         isSettingVersion = true
         if let current {

@@ -44,6 +44,7 @@ package final class MemberCore {
     var nextTick: Instant
     var nextCommit: Instant
     var nextVersionCheck: Instant
+    var nextDowngradeCheck: Instant
     var nextCompactionSlice: Instant
     var nextHashSlice: Instant
     var nextRangeSlice: Instant
@@ -105,6 +106,9 @@ package final class MemberCore {
     var effectsLedger = EffectsLedger()
     /// See `divergenceSuspects`.
     var toldSuspects: [MemberID] = []
+    var isEndingDowngrade = false
+    /// The entry by which the version of the cluster went down, or a later one. See `followClusterVersion`.
+    var loweringSince: LogIndex?
 
     package init(_ restored: RestoredMember, configuration: MemberConfiguration, now: Instant, unixMilliseconds: Int64)
     {
@@ -132,6 +136,7 @@ package final class MemberCore {
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
+        nextDowngradeCheck = now
         nextCompactionSlice = now
         nextHashSlice = now
         nextRangeSlice = now
@@ -156,6 +161,7 @@ package final class MemberCore {
             campaignAlone()
             watchCluster()
             publish()
+            watchDowngrade()
             proposeQueued()
             keepLeases()
             beginReadRound()
@@ -237,7 +243,8 @@ package final class MemberCore {
         refuseRanges()
         for waiter in pending.removeAll() {
             switch waiter {
-            case .client(let address), .membership(let address, _): outbox.refuse(address, .stopped)
+            case .client(let address), .membership(let address, _), .downgrade(let address):
+                outbox.refuse(address, .stopped)
             case .renewal(let waiter): outbox.refuse(waiter.address, .stopped)
             case .own: break
             }
@@ -257,13 +264,14 @@ package final class MemberCore {
     private func expire() {
         for waiter in pending.removeExpired(at: now) {
             switch waiter {
-            case .client(let address), .membership(let address, _):
+            case .client(let address), .membership(let address, _), .downgrade(let address):
                 figures.proposalsFailed += 1
                 outbox.refuse(address, .timeout)
             case .renewal(let waiter): outbox.refuse(waiter.address, .timeout)
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
             case .own(.alarm): isChangingAlarm = false
+            case .own(.downgradeEnd): isEndingDowngrade = false
             }
         }
         dropAbandonedProposals()

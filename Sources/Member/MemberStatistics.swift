@@ -17,6 +17,8 @@ public struct MemberStatistics: Sendable {
     public var clusterVersion = ""
     /// The version of the backend's schema, such as `3.7.0`; empty while unknown.
     public var storageVersion = ""
+    /// The members are to be replaced by those of the minor version below.
+    public var isDowngrading = false
 
     // MARK: Consensus
 

@@ -11,6 +11,8 @@ package struct PendingRequests {
         case membership(ReplyAddress, MembershipAnswer)
         /// A lease that is renewed when its checkpoint has been set back.
         case renewal(LeaseWaiter)
+        /// A client that has begun or given up a downgrade.
+        case downgrade(ReplyAddress)
         /// The member itself: the publication of its attributes, an alarm, the cluster version.
         case own(OwnProposal)
     }
@@ -29,6 +31,7 @@ package struct PendingRequests {
     package enum OwnProposal: Sendable, Equatable {
         case publish
         case clusterVersion
+        case downgradeEnd
         case alarm
     }
 

@@ -17,6 +17,7 @@ package enum ProposalKind: Int, Sendable {
     case leaseCheckpoint = 11
     case clusterVersionSet = 1300
     case clusterMemberAttributesSet = 1301
+    case downgradeInfoSet = 1302
 
     private static let headerField = 100
 
@@ -59,7 +60,7 @@ extension ProposalKind {
         // An operation takes 4 bytes at least and costs 256 beyond its content.
         case .txn: Int64(message.count) * 65
         case .deleteRange, .compaction, .leaseRevoke, .leaseCheckpoint, .alarm, .clusterVersionSet,
-            .clusterMemberAttributesSet:
+            .clusterMemberAttributesSet, .downgradeInfoSet:
             nil
         }
     }
@@ -71,7 +72,7 @@ extension ProposalKind {
         case .leaseGrant: Int64(QuotaCost.lease)
         case .txn: Int64(QuotaCost.txn(try TxnCommand(message)))
         case .deleteRange, .compaction, .leaseRevoke, .leaseCheckpoint, .alarm, .clusterVersionSet,
-            .clusterMemberAttributesSet:
+            .clusterMemberAttributesSet, .downgradeInfoSet:
             0
         }
     }
@@ -144,6 +145,14 @@ package enum OwnMessage {
     package static func clusterVersion(_ version: String) -> [UInt8] {
         var out: [UInt8] = []
         Wire.appendBytesField(1, version.utf8, to: &out)
+        return out
+    }
+
+    /// `DowngradeInfoSetRequest`.
+    package static func downgrade(enabled: Bool, target: String) -> [UInt8] {
+        var out: [UInt8] = []
+        if enabled { Wire.appendVarintField(1, 1, to: &out) }
+        if !target.isEmpty { Wire.appendBytesField(2, target.utf8, to: &out) }
         return out
     }
 }

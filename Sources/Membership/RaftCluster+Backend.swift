@@ -4,6 +4,7 @@ public import MVCC
 /// The membership on disk: buckets `members`, `members_removed` and `cluster`. Format: docs/formats/backend.md.
 extension RaftCluster {
     private static let versionKey = Array("clusterVersion".utf8)
+    private static let downgradeKey = Array("downgrade".utf8)
 
     /// Reads the membership that a backend holds. O(members).
     public init(id: ClusterID, localID: MemberID, recoveringFrom backend: borrowing Backend) throws(MembershipError) {
@@ -24,6 +25,18 @@ extension RaftCluster {
             version = try SemanticVersion(parsing: String(decoding: row.value, as: UTF8.self))
         }
         self.init(id: id, localID: localID, members: members, removed: removed, version: version)
+        try recoverDowngrade(from: backend)
+    }
+
+    /// Reads what a backend says of a downgrade; without a record, as in one that an older program wrote, none is.
+    public mutating func recoverDowngrade(from backend: borrowing Backend) throws(MembershipError) {
+        setDowngrade(.none)
+        for row in try Self.rows(of: .cluster, in: backend) where row.key == Self.downgradeKey {
+            guard let document = try? JSON.parse(row.value), let info = DowngradeInfo(document) else {
+                throw .malformedRecord("bucket cluster, key downgrade")
+            }
+            setDowngrade(info)
+        }
     }
 
     /// Makes the rows of `members` and `members_removed` say what this membership says. Rows that say it already stay
@@ -90,6 +103,11 @@ extension RaftCluster {
     public mutating func setVersion(_ version: SemanticVersion, storingIn backend: borrowing Backend) {
         setVersion(version)
         backend.put(Self.versionKey, Array(version.description.utf8), in: .cluster)
+    }
+
+    public mutating func setDowngrade(_ info: DowngradeInfo, storingIn backend: borrowing Backend) {
+        setDowngrade(info)
+        backend.put(Self.downgradeKey, Array(info.json.text.utf8), in: .cluster)
     }
 
     private func store(_ id: MemberID, in backend: borrowing Backend) {

@@ -16,6 +16,8 @@ public struct RaftCluster: Sendable, Equatable {
     public private(set) var removed: [MemberID]
     /// Agreed through raft; nil before the first decision.
     public private(set) var version: SemanticVersion?
+    /// Likewise; not in the v2 store.
+    public private(set) var downgrade = DowngradeInfo.none
 
     public init(
         id: ClusterID, localID: MemberID, members: [ClusterMember] = [], removed: [MemberID] = [],
@@ -133,4 +135,6 @@ extension RaftCluster {
     }
 
     public mutating func setVersion(_ version: SemanticVersion) { self.version = version }
+
+    public mutating func setDowngrade(_ info: DowngradeInfo) { downgrade = info }
 }

@@ -151,9 +151,16 @@ final class PeerEndpoints {
     }
 
     private func downgradeEnabled(_ respond: @escaping (PeerResponse) -> Void) {
-        asker.ask(.probe(linearizable: true)) { error in
+        let clusterID = core.identity.clusterID
+        asker.ask(.probe(linearizable: true)) { [asker] error in
             if let error { return respond(.text(500, "failed linearized read: \(error.message)")) }
-            respond(PeerResponse(200, [("Content-Type", "text/plain")], "false"))
+            asker.statistics { statistics in
+                guard let statistics else { return respond(.text(500, "the member does not answer")) }
+                respond(
+                    PeerResponse(
+                        200, [("Content-Type", "text/plain"), (PeerHeader.clusterID, clusterID.description)],
+                        statistics.isDowngrading ? "true" : "false"))
+            }
         }
     }
 }

@@ -136,6 +136,7 @@ extension ServerConfiguration {
             member.unsafeNoSync = unsafeNoFsync
             member.forcesNewCluster = forceNewCluster
             member.raisesClusterVersion = raiseClusterVersion
+            member.downgradeCheckInterval = downgradeCheckTime > .zero ? downgradeCheckTime : nil
             member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
             member.learnerLimit = Int(clamping: maxLearners)
             if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }

@@ -306,8 +306,22 @@ import Testing
         #expect(
             try backend.get(Array("downgrade".utf8), in: .cluster)
                 == Array(#"{"target-version":"3.6.0","enabled":true}"#.utf8))
+        #expect(test.applier.cluster.downgrade == DowngradeInfo(isEnabled: true, targetText: "3.6.0"))
         #expect(
             try backend.get(MetaKey.confState, in: .meta) == Array(#"{"voters":[2748],"auto_leave":false}"#.utf8))
+
+        // The end names no version, whatever the entry says.
+        try test.apply { $0.downgradeInfoSet = .with { $0.ver = "3.6.0" } }
+        try test.commit()
+        try test.reopen()
+        #expect(test.applier.cluster.downgrade == .none)
+        #expect(
+            try test.applier.backend.get(Array("downgrade".utf8), in: .cluster)
+                == Array(#"{"target-version":"","enabled":false}"#.utf8))
+
+        test.applier.backend.put(Array("downgrade".utf8), Array("[]".utf8), in: .cluster)
+        try test.commit()
+        #expect(throws: (any Error).self) { try test.reopen() }
     }
 
     /// Members up to 3.5 publish themselves and set the version by requests of the v2 API.

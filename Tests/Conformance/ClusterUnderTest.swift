@@ -107,7 +107,9 @@ final class ClusterUnderTest {
         members[i].server = nil
     }
 
-    func restart(_ i: Int) async throws {
+    /// Starts a member that is down, with the program that it had or another.
+    func restart(_ i: Int, as program: ServerProgram? = nil) async throws {
+        if let program { members[i].program = program }
         members[i].server = try await ServerProcess.start(members[i].program, members[i].options)
     }
 

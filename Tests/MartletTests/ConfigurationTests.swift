@@ -77,6 +77,23 @@ import martlet
         #expect(try configuration(["--max-learners=-1"]).member.learnerLimit == -1)
     }
 
+    @Test func downgradeCheckTime() throws {
+        #expect(try configuration([]).member.downgradeCheckInterval == .seconds(5))
+        #expect(try configuration(["--downgrade-check-time=200ms"]).member.downgradeCheckInterval == .milliseconds(200))
+        #expect(
+            try configuration([], ["ETCD_DOWNGRADE_CHECK_TIME": "1m"]).member.downgradeCheckInterval == .seconds(60))
+        #expect(
+            try configuration(["--config-file=c.yml"], file: "downgrade-check-time: 3s").member.downgradeCheckInterval
+                == .seconds(3))
+        // As 3.5 and 3.6 call it.
+        #expect(
+            try configuration(["--experimental-downgrade-check-time=7s"]).member.downgradeCheckInterval == .seconds(7))
+        for never in ["0s", "-1s"] {
+            #expect(try configuration(["--downgrade-check-time", never]).member.downgradeCheckInterval == nil)
+        }
+        #expect(refusal(["--downgrade-check-time=soon"]) != nil)
+    }
+
     @Test func speedOfSnapshots() throws {
         #expect(try configuration([]).snapshotSendBytesPerSecond == 0)
         #expect(

@@ -214,6 +214,9 @@ extension CallService {
             case .memberRemove: return .memberRemove(try MembershipFields.id(message))
             case .memberPromote: return .memberPromote(try MembershipFields.id(message), forwarded: false)
             case .moveLeader: return .moveLeader(to: try MembershipFields.id(message))
+            case .downgrade:
+                try PlainFields.skim(bytes, at: message.indices)
+                return .downgrade(message)
             case .healthCheck:
                 guard try PlainFields.namesWholeServer(bytes, at: message.indices) else {
                     throw EtcdError(.notFound, "unknown service")

@@ -16,12 +16,13 @@ package enum Method: Int, CaseIterable, Sendable {
     case memberUpdate
     case memberPromote
     case moveLeader
+    case downgrade
     case healthCheck
 
     package var service: String {
         switch self {
         case .range, .put, .deleteRange, .txn, .compact: "etcdserverpb.KV"
-        case .status, .hashKV, .alarm, .snapshot, .defragment, .moveLeader: "etcdserverpb.Maintenance"
+        case .status, .hashKV, .alarm, .snapshot, .defragment, .moveLeader, .downgrade: "etcdserverpb.Maintenance"
         case .memberList, .memberAdd, .memberRemove, .memberUpdate, .memberPromote: "etcdserverpb.Cluster"
         case .healthCheck: "grpc.health.v1.Health"
         }
@@ -45,6 +46,7 @@ package enum Method: Int, CaseIterable, Sendable {
         case .memberUpdate: "MemberUpdate"
         case .memberPromote: "MemberPromote"
         case .moveLeader: "MoveLeader"
+        case .downgrade: "Downgrade"
         case .healthCheck: "Check"
         }
     }

@@ -11,6 +11,7 @@ package enum FlagTable {
     package static let former: [Flag] = [
         .signed("experimental-max-learners", "1", \.maxLearners, ""),
         .unsigned("experimental-snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries, ""),
+        .duration("experimental-downgrade-check-time", "5s", \.downgradeCheckTime, ""),
     ]
 
     /// All that can be given.
@@ -229,7 +230,9 @@ package enum FlagTable {
             .notYet(
                 .duration, "compaction-sleep-interval", "0s", "Pause between the steps of a compaction; 0 is 10ms."),
             .notYet(.duration, "watch-progress-notify-interval", "0s", "Interval of progress messages; 0 is 10m."),
-            .notYet(.duration, "downgrade-check-time", "5s", "Interval of looking whether a downgrade is complete."),
+            .duration(
+                "downgrade-check-time", "5s", \.downgradeCheckTime,
+                "How often the leader looks whether a downgrade is complete; 0 never does."),
             .notYet(.unsigned, "bootstrap-defrag-threshold-megabytes", "0", "Megabytes to free by a defrag at start."),
             .signed(
                 "max-learners", "1", \.maxLearners, "Learners that the cluster may have; the same on every member."),

@@ -69,6 +69,8 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var unsafeNoFsync = false
     package var forceNewCluster = false
     package var raiseClusterVersion = false
+    /// Zero, as in etcd, and less never look.
+    package var downgradeCheckTime: Duration = .seconds(5)
     package var manualNoSpaceDisarm = false
     /// Negative is as good as 0.
     package var maxLearners: Int64 = 1

@@ -38,11 +38,15 @@ public struct Cursor: Sendable {
     public mutating func seek(_ key: [UInt8]) throws(BoltError) -> Bool {
         try start()
         try withBytes(key) { (key) throws(BoltError) in
+            var span: KeySpan?
             while !path[path.count - 1].page.isLeaf {
-                path[path.count - 1].index = try path[path.count - 1].page.childIndex(for: key)
+                let page = path[path.count - 1].page
+                let index = try page.childIndex(for: key, in: span)
+                span = try page.childSpan(index, in: span)
+                path[path.count - 1].index = index
                 try push()
             }
-            path[path.count - 1].index = try path[path.count - 1].page.lowerBound(key).index
+            path[path.count - 1].index = try path[path.count - 1].page.lowerBound(key, in: span).index
         }
         return try settle(forward: true)
     }

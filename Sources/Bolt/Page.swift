@@ -64,9 +64,10 @@ struct Page {
     }
 
     /// The first leaf element whose key is not below `key`, and whether it is equal. `count` when all are below.
-    func lowerBound(_ key: PageBytes) throws(BoltError) -> (index: Int, found: Bool) {
-        var low = 0
-        var high = count
+    func lowerBound(_ key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> (index: Int, found: Bool) {
+        let range = try narrow(key, span) { (index) throws(BoltError) in self.key(try leafElement(index)) }
+        var low = range.lowerBound
+        var high = range.upperBound
         while low < high {
             let middle = (low &+ high) / 2
             let order = self.key(try leafElement(middle)).compare(key)
@@ -77,14 +78,61 @@ struct Page {
     }
 
     /// The branch element below which `key` is: the last whose key is not above it, or the first.
-    func childIndex(for key: PageBytes) throws(BoltError) -> Int {
-        var low = 0
-        var high = count
+    func childIndex(for key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> Int {
+        let range = try narrow(key, span) { (index) throws(BoltError) in self.key(try branchElement(index)) }
+        var low = range.lowerBound
+        var high = range.upperBound
         while low < high {
             let middle = (low &+ high) / 2
             if self.key(try branchElement(middle)).compare(key) <= 0 { low = middle &+ 1 } else { high = middle }
         }
         return max(0, low &- 1)
+    }
+
+    /// Where the keys below branch element `index` lie, as far as this page tells.
+    func childSpan(_ index: Int, in span: KeySpan?) throws(BoltError) -> KeySpan? {
+        let first = key(try branchElement(index)).leadingWord
+        let next = index &+ 1
+        if next < count { return KeySpan(first: first, beyond: key(try branchElement(next)).leadingWord) }
+        return span.map { KeySpan(first: first, beyond: $0.beyond) }
+    }
+
+    /// Pages with fewer elements are halved from the start.
+    private static let fewElements = 4
+
+    /// The elements among which `key` has to be looked for: all before them are below it, all behind above it.
+    ///
+    /// Keys that count, as revisions do, lie evenly: their first 8 bytes tell where one must be, and it is there or
+    /// next to it. Where they do not, two looks are lost. What a look costs is the memory that it waits for, so what
+    /// the parent says of the keys here spares looking at the first and the last.
+    @inline(__always) private func narrow(
+        _ key: PageBytes, _ span: KeySpan?, _ keyAt: (Int) throws(BoltError) -> PageBytes
+    ) throws(BoltError) -> Range<Int> {
+        guard let span, count >= Self.fewElements, let place = span.place(of: key, among: count) else {
+            return 0..<count
+        }
+        let guess = min(count &- 1, place)
+        let order = try keyAt(guess).compare(key)
+        if order == 0 { return guess..<guess &+ 1 }
+        let neighbour = order < 0 ? guess &+ 1 : guess &- 1
+        guard neighbour >= 0, neighbour < count else { return max(0, neighbour)..<max(0, neighbour) }
+        let second = try keyAt(neighbour).compare(key)
+        if second == 0 { return neighbour..<neighbour &+ 1 }
+        if order < 0 { return second < 0 ? neighbour &+ 1..<count : neighbour..<neighbour }
+        return second > 0 ? 0..<neighbour : guess..<guess
+    }
+}
+
+/// Between which keys those of a page lie, by their first 8 bytes. It is what a parent says, good for guesses only.
+struct KeySpan {
+    let first: UInt64
+    let beyond: UInt64
+
+    /// Where the key would be among `count` that lie evenly, at most `count`; nil if that cannot be told.
+    @inline(__always) func place(of key: PageBytes, among count: Int) -> Int? {
+        let word = key.leadingWord
+        guard first <= word, word < beyond else { return nil }
+        return Int(Double(word &- first) * Double(count) / Double(beyond &- first))
     }
 }
 

@@ -60,6 +60,19 @@ struct PageBytes: @unchecked Sendable {
         return count - other.count
     }
 
+    /// The first 8 bytes as a number, zeros for those that are missing: it orders as the bytes do, but may be equal for
+    /// different ones.
+    @inline(__always) var leadingWord: UInt64 {
+        // SAFETY: the whole word lies inside the view.
+        if count >= 8 { return UInt64(bigEndian: base.loadUnaligned(as: UInt64.self)) }
+        var word: UInt64 = 0
+        for i in 0..<count {
+            // SAFETY: `i` is below `count`.
+            word |= UInt64(base.load(fromByteOffset: i, as: UInt8.self)) &<< (56 &- 8 &* UInt64(i))
+        }
+        return word
+    }
+
     /// A copy of the bytes.
     var array: [UInt8] {
         // SAFETY: the buffer has exactly the view's extent and is copied at once.

@@ -12,13 +12,15 @@ struct Version: Sendable {
     func find(_ key: PageBytes, from root: Page) throws(BoltError) -> (page: Page, element: LeafElement)? {
         var page = root
         var depth = 0
+        var span: KeySpan?
         while !page.isLeaf {
             depth += 1
             guard depth < Layout.maxDepth else { throw page.corrupted("deeper than \(Layout.maxDepth) levels") }
-            let child = try page.branchElement(try page.childIndex(for: key)).child
-            page = try self.page(child)
+            let index = try page.childIndex(for: key, in: span)
+            span = try page.childSpan(index, in: span)
+            page = try self.page(try page.branchElement(index).child)
         }
-        let (index, found) = try page.lowerBound(key)
+        let (index, found) = try page.lowerBound(key, in: span)
         guard found else { return nil }
         return (page, try page.leafElement(index))
     }

@@ -47,9 +47,9 @@ extension TransportCore {
             peer?.urls.current ?? "", .POST, question.path,
             headers: ["Content-Type": "application/protobuf"], body: question.message, through: connector,
             timeout: requestTimeout
-        ) { [unowned self] result in
+        ) { [weak self] result in
             if case .failure = result { peer?.urls.moveOn() }
-            tell(.leaseAnswered(number: forwarded.number, LeaseAnswer(result, to: question)))
+            self?.tell(.leaseAnswered(number: forwarded.number, LeaseAnswer(result, to: question)))
         }
     }
 }

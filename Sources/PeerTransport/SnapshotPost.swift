@@ -12,7 +12,7 @@ internal import RaftProto
 /// the socket. Used on its event loop only.
 final class SnapshotPost: ResponseReceiver {
     private let snapshot: OutgoingSnapshot
-    private unowned let peer: Peer
+    private weak var peer: Peer?
     private let record: PeerFigures
     private let core: TransportCore
     private var finish: ((SnapshotPost, (any Error)?) -> Void)?
@@ -44,7 +44,7 @@ final class SnapshotPost: ResponseReceiver {
     }
 
     func start() {
-        let url = peer.urls.current ?? ""
+        let url = peer?.urls.current ?? ""
         guard let address = PeerAddress(url: url) else { return end(PeerFailure.noAddress(url)) }
         core.logger.info("sending database snapshot", metadata: fields)
         core.connector.connect(to: address, receiver: self) { result in
@@ -62,7 +62,8 @@ final class SnapshotPost: ResponseReceiver {
 
     private var fields: Logger.Metadata {
         [
-            "snapshot-index": "\(snapshot.message.snapshot?.metadata.index ?? .zero)", "remote-peer-id": "\(peer.id)",
+            "snapshot-index": "\(snapshot.message.snapshot?.metadata.index ?? .zero)",
+            "remote-peer-id": "\(record.value.id)",
             "bytes": "\(size)",
         ]
     }
@@ -144,13 +145,13 @@ final class SnapshotPost: ResponseReceiver {
     }
 
     func completed() {
-        guard let status else { return }
+        guard let status, finish != nil else { return }
         switch status {
         case 200...299:
             core.logger.info("sent database snapshot", metadata: fields)
             end(nil)
         default:
-            if status == 403 { core.removed(toldBy: peer.id) }
+            if status == 403 { core.removed(toldBy: record.value.id) }
             end(PeerFailure.status(status, String(decoding: answer, as: UTF8.self)))
         }
     }
@@ -164,7 +165,7 @@ final class SnapshotPost: ResponseReceiver {
         if let error {
             core.logger.warning(
                 "failed to send database snapshot", metadata: fields.merging(["error": "\(error)"]) { $1 })
-            peer.urls.moveOn()
+            peer?.urls.moveOn()
         }
         finish(self, error)
     }

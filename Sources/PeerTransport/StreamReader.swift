@@ -10,7 +10,7 @@ internal import RaftCore
 final class StreamReader {
     private let kind: StreamKind
     private let core: TransportCore
-    private unowned let peer: Peer
+    private weak var peer: Peer?
     /// Bytes still come in from a stream whose peer has gone.
     private let record: PeerFigures
     private var dial = StreamDial()
@@ -43,6 +43,7 @@ final class StreamReader {
     }
 
     private func open(_ attempt: Int) {
+        guard let peer else { return }
         let url = peer.urls.current ?? ""
         guard let address = PeerAddress(url: url) else {
             return lost(attempt, PeerFailure.noAddress(url))
@@ -60,7 +61,7 @@ final class StreamReader {
     private func lost(_ attempt: Int, _ error: any Error) {
         let wasAttached = dial.isAttached
         let action = dial.lost(attempt)
-        guard action != .nothing else { return }
+        guard action != .nothing, let peer else { return }
         connection = nil
         if wasAttached {
             core.logger.warning("lost TCP streaming connection with remote peer", metadata: fields(error: error))
@@ -74,7 +75,7 @@ final class StreamReader {
     private func fields(error: (any Error)? = nil) -> Logger.Metadata {
         var fields: Logger.Metadata = [
             "stream-reader-type": "\(kind.rawValue)", "local-member-id": "\(core.identity.localID)",
-            "remote-peer-id": "\(peer.id)",
+            "remote-peer-id": "\(record.value.id)",
         ]
         if let error { fields["error"] = "\(error)" }
         return fields
@@ -87,7 +88,7 @@ final class StreamReader {
         switch head.status {
         case .ok: break
         case .gone:
-            core.removed(toldBy: peer.id)
+            core.removed(toldBy: record.value.id)
             return false
         default: return false
         }
@@ -96,7 +97,7 @@ final class StreamReader {
         }
         dial.accepted(attempt)
         core.logger.info("established TCP streaming connection with remote peer", metadata: fields())
-        peer.succeeded()
+        peer?.succeeded()
         return true
     }
 

@@ -163,16 +163,18 @@ final class TransportCore {
         snapshotsUnderWay += 1
         peer.figures.snapshotsSent.begin()
         let start = now()
-        let post = SnapshotPost(snapshot, to: peer, core: self) { [unowned self, unowned peer] post, error in
+        let figures = peer.record
+        let post = SnapshotPost(snapshot, to: peer, core: self) { [weak self, weak peer] post, error in
+            guard let self else { return }
             snapshotsUnderWay -= 1
-            peer.snapshots.removeAll { $0 === post }
-            peer.figures.snapshotsSent.end(after: error == nil ? (now() - start).inSeconds : nil)
+            peer?.snapshots.removeAll { $0 === post }
+            figures.value.snapshotsSent.end(after: error == nil ? (now() - start).inSeconds : nil)
             if let error {
-                peer.figures.sendFailures += 1
-                peer.failed("failed to send database snapshot: \(error)")
+                figures.value.sendFailures += 1
+                peer?.failed("failed to send database snapshot: \(error)")
                 unreachable(id)
             } else {
-                peer.succeeded()
+                peer?.succeeded()
             }
             tell(.snapshotSent(to: id, failed: error != nil))
         }
@@ -256,13 +258,13 @@ final class TransportCore {
         let url = peer(promotion.leader)?.urls.current ?? ""
         PeerQuestion.ask(
             url, .POST, "/members/promote/\(promotion.learner.rawValue)", through: connector, timeout: requestTimeout
-        ) { [unowned self] result in
-            tell(.promoted(number: promotion.number, PromotionAnswer.error(of: result)))
+        ) { [weak self] result in
+            self?.tell(.promoted(number: promotion.number, PromotionAnswer.error(of: result)))
         }
     }
 
     private func askVersions() {
-        let asking = VersionRound(count: peers.count) { [unowned self] versions in tell(.versions(versions)) }
+        let asking = VersionRound(count: peers.count) { [weak self] versions in self?.tell(.versions(versions)) }
         for peer in peers {
             let id = peer.id
             PeerVersions.ask(id, urls: peer.urls.urls, through: connector, timeout: requestTimeout) {

@@ -284,7 +284,8 @@ extension CallService {
         let key = CallKey(connection: call.connection.id, stream: call.stream)
         snapshots[key] = SnapshotStream(
             snapshot, to: call.stream, on: call.connection, eventLoop: eventLoop, logger: logger
-        ) { [unowned self] event in
+        ) { [weak self] event in
+            guard let self else { return }
             switch event {
             case .sent(let bytes): counters.send(.snapshot, bytes: bytes)
             case .ended(let code):

@@ -81,7 +81,7 @@ private struct LoopTimings {
 }
 
 /// A member's loop without the rest of the member: puts that come at fixed times, each synced to a log file first; a
-/// commit every 100 ms; slices of the compaction with pauses of 2.5 ms.
+/// commit every 100 ms; slices of the compaction with pauses of 1 ms.
 private final class Loop {
     let store: Store
     private let committer: Committer
@@ -167,7 +167,7 @@ private final class Loop {
         let backend = store.keyValues.backend
         if backend.isCommitting, let result = try committer.takeResult() { backend.committed(result) }
         if now >= nextSlice, store.keyValues.isCompacting {
-            nextSlice = now + 2_500_000
+            nextSlice = now + 1_000_000
             _ = try store.keyValues.compactStep()
         }
         if now >= nextCommit || backend.needsCommit, let batch = backend.freeze() {

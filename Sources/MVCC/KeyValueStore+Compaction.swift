@@ -20,13 +20,13 @@ extension KeyValueStore {
     /// Whether there is anything for `compactStep` to do.
     public var isCompacting: Bool { compaction.running != nil }
 
-    /// What a slice does unless told otherwise: some 0.2 ms of work (docs/benchmarks.md, "Store").
-    public static let compactionSlice = 250
+    /// What a slice does unless told otherwise: some 0.1 ms of work, the longest below 1 ms on slow machines, too
+    /// (docs/benchmarks.md, "Store").
+    public static let compactionSlice = 100
 
     /// Does a slice of the removal that is due.
     /// - Parameter limit: how much to do. A key of the index counts 1, a row 1 and another 1 for each KiB, since the
-    ///   hash
-    ///   of a compaction reads all of it. A slice ends with the first leaf of the index, or row, that reaches the
+    ///   hash of a compaction reads all of it. A slice ends with the first leaf of the index, or row, that reaches the
     ///   limit.
     public func compactStep(limit: Int = compactionSlice) throws(StoreError) -> CompactionProgress {
         precondition(limit > 0, "a compaction step of \(limit)")

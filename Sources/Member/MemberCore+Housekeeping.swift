@@ -29,7 +29,7 @@ package struct BackendCompletion: Sendable {
 // What a member does unasked: commits to the backend file, snapshots, compaction, publication.
 extension MemberCore {
     /// The pause between two slices of a compaction, so that requests come in between.
-    static let compactionPause: Duration = .microseconds(2500)
+    static let compactionPause: Duration = .milliseconds(1)
 
     func keepHouse(_ effects: inout MemberEffects) {
         compactHistory()

@@ -23,7 +23,7 @@ enum MemberStart {
         _ configuration: ServerConfiguration, _ tls: MemberTLS, _ logger: Logger, eventLoop: any EventLoop,
         blockingThreads: NIOThreadPool
     ) async throws -> MemberConfiguration {
-        var settings = try configuration.member
+        var settings = configuration.member
         if try settings.hasLog(on: LinuxDisk()) {
             if configuration.discovery.isUsed {
                 logger.warning(
@@ -106,41 +106,51 @@ struct ClusterMemberProcess: MemberHandle {
 }
 
 extension ServerConfiguration {
+    /// The members that found the cluster, or run it, as the flags list them.
+    package var founders: [FoundingMember] {
+        get throws(ValueError) {
+            do throws(ValueError) {
+                return try InitialCluster.parse(resolvedInitialCluster).map {
+                    FoundingMember(name: $0.name, peerURL: $0.url.description)
+                }
+            } catch {
+                throw ValueError("error setting up initial cluster: \(error)")
+            }
+        }
+    }
+
     /// The part that concerns the member. Sizes fit: validation has bounded them.
     package var member: MemberConfiguration {
-        get throws(ValueError) {
-            var member = MemberConfiguration()
-            member.name = name
-            member.dataDirectory = resolvedDataDirectory
-            member.walDirectory = walDirectory.isEmpty ? nil : walDirectory
-            member.peerURLs = initialAdvertisePeerURLs.map(\.description)
-            member.clientURLs = advertiseClientURLs.map(\.description)
-            member.initialCluster = try InitialCluster.parse(resolvedInitialCluster).map {
-                FoundingMember(name: $0.name, peerURL: $0.url.description)
-            }
-            member.initialClusterToken = initialClusterToken
-            member.strictReconfigurationCheck = strictReconfigCheck
-            member.heartbeatInterval = .milliseconds(Int64(clamping: heartbeatMilliseconds))
-            member.electionTimeout = .milliseconds(Int64(clamping: electionMilliseconds))
-            member.advancesInitialElectionTicks = initialElectionTickAdvance
-            member.preVote = preVote
-            // Zero stands for the default in these.
-            if snapshotCount > 0 { member.snapshotCount = snapshotCount }
-            if quotaBackendBytes != 0 { member.quotaBytes = quotaBackendBytes < 0 ? nil : quotaBackendBytes }
-            if backendBatchInterval > .zero { member.backendBatchInterval = backendBatchInterval }
-            if backendBatchLimit > 0 { member.backendBatchLimit = Int(backendBatchLimit) }
-            member.maxWALs = Int(maxWALs)
-            member.maxSnapshots = Int(maxSnapshots)
-            member.maxRequestBytes = Int(maxRequestBytes)
-            member.warningApplyDuration = warningApplyDuration
-            member.unsafeNoSync = unsafeNoFsync
-            member.forcesNewCluster = forceNewCluster
-            member.raisesClusterVersion = raiseClusterVersion
-            member.downgradeCheckInterval = downgradeCheckTime > .zero ? downgradeCheckTime : nil
-            member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
-            member.learnerLimit = Int(clamping: maxLearners)
-            if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }
-            return member
-        }
+        var member = MemberConfiguration()
+        member.name = name
+        member.dataDirectory = resolvedDataDirectory
+        member.walDirectory = walDirectory.isEmpty ? nil : walDirectory
+        member.peerURLs = initialAdvertisePeerURLs.map(\.description)
+        member.clientURLs = advertiseClientURLs.map(\.description)
+        // A member that has run before knows its cluster: nobody looks at the list, so it may be wrong.
+        member.initialCluster = (try? founders) ?? []
+        member.initialClusterToken = initialClusterToken
+        member.strictReconfigurationCheck = strictReconfigCheck
+        member.heartbeatInterval = .milliseconds(Int64(clamping: heartbeatMilliseconds))
+        member.electionTimeout = .milliseconds(Int64(clamping: electionMilliseconds))
+        member.advancesInitialElectionTicks = initialElectionTickAdvance
+        member.preVote = preVote
+        // Zero stands for the default in these.
+        if snapshotCount > 0 { member.snapshotCount = snapshotCount }
+        if quotaBackendBytes != 0 { member.quotaBytes = quotaBackendBytes < 0 ? nil : quotaBackendBytes }
+        if backendBatchInterval > .zero { member.backendBatchInterval = backendBatchInterval }
+        if backendBatchLimit > 0 { member.backendBatchLimit = Int(backendBatchLimit) }
+        member.maxWALs = Int(maxWALs)
+        member.maxSnapshots = Int(maxSnapshots)
+        member.maxRequestBytes = Int(maxRequestBytes)
+        member.warningApplyDuration = warningApplyDuration
+        member.unsafeNoSync = unsafeNoFsync
+        member.forcesNewCluster = forceNewCluster
+        member.raisesClusterVersion = raiseClusterVersion
+        member.downgradeCheckInterval = downgradeCheckTime > .zero ? downgradeCheckTime : nil
+        member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
+        member.learnerLimit = Int(clamping: maxLearners)
+        if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }
+        return member
     }
 }

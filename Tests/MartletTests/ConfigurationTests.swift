@@ -187,8 +187,6 @@ import martlet
             ["--listen-client-urls=http://example.com:1", "--advertise-client-urls=http://x:1"],
             "expected IP in URL for binding (http://example.com:1)"
         ),
-        (["--initial-cluster=a=http://h:1,b"], "empty URL given for \"b\""),
-        (["--initial-cluster=a=ftp://h:1"], "URL scheme must be http, https, unix, or unixs: ftp://h:1"),
         (["positional"], "'positional' is not a valid flag"),
         (["--name", "a", "b"], "'b' is not a valid flag"),
         (["--config-file", "none.yml"], "open none.yml: no such file or directory"),
@@ -233,6 +231,18 @@ import martlet
         let refusal = refusal(arguments)
         #expect(refusal == .invalid(words))
         #expect(refusal?.exitCode == 1)
+    }
+
+    /// Only a member that has never run looks at the list.
+    @Test(arguments: [
+        ("a=http://h:1,b", "empty URL given for \"b\""),
+        ("a=ftp://h:1", "URL scheme must be http, https, unix, or unixs: ftp://h:1"),
+        ("a=http://h", "URL address does not have the form \"host:port\": http://h"),
+    ])
+    func unreadableClusters(_ list: String, _ words: String) throws {
+        let it = try configuration(["--initial-cluster", list])
+        #expect(it.member.initialCluster.isEmpty)
+        #expect(throws: ValueError("error setting up initial cluster: \(words)")) { try it.founders }
     }
 
     @Test(arguments: [

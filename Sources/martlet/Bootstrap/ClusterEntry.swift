@@ -30,11 +30,12 @@ struct ClusterEntry {
         self.tls = tls
         self.eventLoop = eventLoop
         self.logger = logger
-        lookups = NameLookups(threads: blockingThreads, eventLoop: eventLoop)
+        lookups = NameLookups(threads: blockingThreads, eventLoop: eventLoop, logger: logger)
     }
 
     /// Completes the settings of a member that is about to start for the first time.
     func prepare(_ settings: inout MemberConfiguration) async throws {
+        settings.initialCluster = try configuration.founders
         if !configuration.discovery.domain.isEmpty { try await findByServiceRecords(&settings) }
         if !configuration.discovery.endpoints.isEmpty {
             // Until the others are known this member is alone.

@@ -1,3 +1,4 @@
+internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import PlatformLinux
@@ -11,6 +12,7 @@ struct NameLookups: Sendable {
 
     let threads: NIOThreadPool
     let eventLoop: any EventLoop
+    let logger: Logger
 
     /// Runs `body`, which may block.
     /// - Throws: `ValueError` when it takes too long. It goes on then: a call of libc cannot be ended from outside.
@@ -43,6 +45,12 @@ struct NameLookups: Sendable {
                     break
                 } catch {
                     guard NIODeadline.now() < deadline else { throw error }
+                    logger.warning(
+                        "failed to resolve URL Host",
+                        metadata: [
+                            "url": "\(url)", "host": "\(url.host)", "error": "\(error)",
+                            "retry-interval": "\(GoDuration.format(Self.retryInterval))",
+                        ])
                     try await Task.sleep(for: Self.retryInterval)
                 }
             }

@@ -15,7 +15,6 @@ extension ServerConfiguration {
         for urls in [listenPeerURLs, listenClientURLs, listenMetricsURLs] { try validateListeners(urls) }
         try validateAdvertised(initialAdvertisePeerURLs, "--initial-advertise-peer-urls")
         try validateAdvertised(advertiseClientURLs, "--advertise-client-urls")
-        _ = try InitialCluster.parse(resolvedInitialCluster)
         try validateDiscovery()
         try validateTicks()
         if explicit.contains("listen-client-urls") && !explicit.contains("advertise-client-urls") && !fromFile {

@@ -100,17 +100,30 @@ public final class TestNetwork: Sendable {
         }
     }
 
-    /// Delays whatever member `i` sends.
-    /// - Returns: false if the kernel cannot.
-    public func delay(_ i: Int, milliseconds: Int) async throws -> Bool {
-        guard let tc = Self.program("tc") else { return false }
-        let arguments = ["-n", namespace(i + 1), "qdisc", "replace", "dev", "eth0", "root", "netem", "delay"]
-        return try await Subprocess.run(tc, arguments + ["\(milliseconds)ms"]).status == 0
+    /// What a kernel can do to make a network slow, the best first.
+    public enum Slowness: String, Sendable, CaseIterable {
+        /// Each packet comes 30 ms later.
+        case delay = "netem delay 30ms"
+        /// Packets queue up behind a narrow line, and are dropped where 300 ms of them wait.
+        case narrow = "tbf rate 1mbit burst 2kb latency 300ms"
     }
 
-    public func endDelay(_ i: Int) async throws {
-        guard let tc = Self.program("tc") else { return }
-        _ = try await Subprocess.run(tc, ["-n", namespace(i + 1), "qdisc", "del", "dev", "eth0", "root"])
+    /// Slows down whatever member `i` sends.
+    /// - Returns: in what way; nil if the kernel can do neither.
+    public func slowDown(_ i: Int) async throws -> Slowness? {
+        for slowness in Slowness.allCases {
+            let words = slowness.rawValue.split(separator: " ").map(String.init)
+            if try await queue(i, "replace", words) { return slowness }
+        }
+        return nil
+    }
+
+    public func endSlowness(_ i: Int) async throws { _ = try await queue(i, "del", []) }
+
+    private func queue(_ i: Int, _ verb: String, _ discipline: [String]) async throws -> Bool {
+        guard let tc = Self.program("tc") else { return false }
+        let arguments = ["-n", namespace(i + 1), "qdisc", verb, "dev", "eth0", "root"] + discipline
+        return try await Subprocess.run(tc, arguments).status == 0
     }
 
     private func point(_ i: Int, _ j: Int, to link: String) async throws {

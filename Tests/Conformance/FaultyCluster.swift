@@ -100,14 +100,17 @@ final class FaultyCluster {
     }
 
     private func slowDown() async throws -> (() async throws -> Void)? {
+        var ways: Set<TestNetwork.Slowness> = []
         for i in cluster.members.indices {
-            guard try await network.delay(i, milliseconds: 30) else {
-                print("skipped: a slow network (this kernel has no netem)")
+            guard let way = try await network.slowDown(i) else {
+                print("skipped: a slow network (no `tc`, or a kernel with neither netem nor tbf)")
                 return nil
             }
+            ways.insert(way)
         }
+        print("slow network: \(ways.map(\.rawValue).sorted())")
         return {
-            for i in self.cluster.members.indices { try await self.network.endDelay(i) }
+            for i in self.cluster.members.indices { try await self.network.endSlowness(i) }
         }
     }
 

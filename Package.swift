@@ -97,7 +97,7 @@ var targets: [Target] = [
         swiftSettings: strict),
     .executableTarget(
         name: "martletutl", dependencies: ["PlatformLinux", "Member", arguments], swiftSettings: strict),
-    layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore"]),
+    layer("TestSupport", ["Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "Bolt"]),
     .executableTarget(
         name: "RaftBenchmark", dependencies: ["Base", "RaftCore"], path: "Benchmarks/RaftBenchmark",
         exclude: ["count.c", "allocations"], swiftSettings: strict),
@@ -157,7 +157,10 @@ var targets: [Target] = [
     tests("MartletTests", ["Base", "Member", "PlatformLinux", "martlet", logging]),
     tests(
         "Conformance",
-        ["Base", "PlatformLinux", "TLS", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, nioHTTP1, logging]),
+        [
+            "Base", "Platform", "PlatformLinux", "TLS", "HTTP2", "EtcdProto", protobuf, nioCore, nioPosix, nioHTTP1,
+            logging,
+        ]),
     tests("Tidy", []),
 ]
 

@@ -53,4 +53,6 @@ public enum MartletKey {
     public static let founded = Array("founded".utf8)
     /// See `EffectsHash`.
     public static let effectsHash = Array("effectsHash".utf8)
+    /// Why the member that owns the file serves nobody: its data were proven to differ from the others'.
+    public static let quarantine = Array("quarantine".utf8)
 }

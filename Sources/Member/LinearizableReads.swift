@@ -100,6 +100,12 @@ package struct LinearizableReads {
         return reads
     }
 
+    /// Takes out every read, with an index or without.
+    package mutating func takeAll() -> [Read] {
+        defer { confirmed = [] }
+        return takeUnconfirmed() + confirmed.flatMap(\.reads)
+    }
+
     /// Takes out the reads whose deadline has passed. O(waiting reads); called once a tick.
     package mutating func takeExpired(at now: Instant) -> [Read] {
         var expired: [Read] = []

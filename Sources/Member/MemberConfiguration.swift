@@ -72,6 +72,13 @@ public struct MemberConfiguration: Sendable {
     public var persistsLeaseCheckpoints = false
     /// `--downgrade-check-time`: how often the leader looks whether all members run the older program; nil for never.
     public var downgradeCheckInterval: Duration? = .seconds(5)
+    /// `--corrupt-check-time`: how often the leader compares all members' data; nil for never.
+    public var corruptionCheckInterval: Duration?
+    /// `--compact-hash-check-time`, with the gate CompactHashCheck: how often the leader compares what the members'
+    /// compactions recorded; nil for never.
+    public var compactionHashCheckInterval: Duration?
+    /// `--resync-corrupt-member`: whether a member whose data are proven to differ takes another's database.
+    public var resyncsCorruptMember = false
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.

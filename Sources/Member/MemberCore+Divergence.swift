@@ -22,6 +22,7 @@ extension MemberCore {
                 "advice": "find the member that is wrong with 'etcdctl endpoint hashkv --cluster', then remove it, "
                     + "delete its data directory and add it again",
             ])
+        suspectSelf()
     }
 
     /// The difference to another member is no more: it got its state anew, or is gone.
@@ -35,10 +36,11 @@ extension MemberCore {
             ["local-member-id": "\(localID)", "remote-member-id": "\(member)"])
     }
 
-    /// This member has its state from a leader now; what was found about the former one is void.
-    func settleAllDivergences() {
+    /// This member has its state from another one now, as of the entry at `origin`; what was found about the former
+    /// state is void.
+    func settleAllDivergences(origin: LogIndex) {
         for divergence in divergences { settleDivergence(with: divergence.member) }
-        effectsLedger.startOver()
+        effectsLedger.startOver(from: origin)
         toldSuspects = []
     }
 

@@ -9,27 +9,30 @@ extension MemberCore {
     func compareEffects() {
         let own = applier.backend.effects.finished
         let news = effectsLedger.update(own)
-        if news.isNew { outgoing.effects = own }
+        if news.isNew { outgoing.effects = EffectsAccount(origin: effectsLedger.origin, windows: own) }
         for found in news.divergences {
             noteDivergence(found)
             tellSuspects(at: found.index)
         }
     }
 
-    /// A member has finished windows, or lost what it knew of them.
-    func effectsHeard(_ windows: [EffectsHash.Window], of member: MemberID) {
+    /// A member has finished windows, lost what it knew of them, or has another one's data now.
+    func effectsHeard(_ account: EffectsAccount, of member: MemberID) {
         guard member != localID, applier.cluster[member] != nil else { return }
-        effectsLedger.hear(windows, of: member)
+        if effectsLedger.hasBegunAnew(account, of: member) { settleDivergence(with: member) }
+        effectsLedger.hear(account, of: member)
     }
 
     /// Members that are wrong by majority: more than half of all agree on a window, and they do not. Ordered by ID.
     package var divergenceSuspects: [MemberID] { toldSuspects }
 
     private func tellSuspects(at index: LogIndex) {
-        let suspects = effectsLedger.minority(
-            at: index, own: applier.backend.effects.finished, localID: localID,
-            memberCount: applier.cluster.members.count)
-        for suspect in suspects ?? [] where !toldSuspects.contains(suspect) {
+        let count = applier.cluster.members.count
+        guard
+            let vote = effectsLedger.vote(
+                at: index, own: applier.backend.effects.finished, localID: localID, memberCount: count)
+        else { return }
+        for suspect in vote.minority where !toldSuspects.contains(suspect) {
             toldSuspects.append(suspect)
             toldSuspects.sort()
             log(
@@ -39,6 +42,11 @@ extension MemberCore {
                     "is-local": "\(suspect == localID)", "differs-at-index": "\(index)",
                     "advice": "remove this member, delete its data directory and add it again",
                 ])
+            if suspect == localID {
+                enterQuarantine(
+                    "its entries up to \(index) had other effects than on \(vote.majority.count) of \(count) members",
+                    .effects, healthy: vote.majority)
+            }
         }
     }
 

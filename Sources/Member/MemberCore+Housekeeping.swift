@@ -35,6 +35,7 @@ extension MemberCore {
         compactHistory()
         workOnHashes()
         workOnRanges()
+        watchCorruption()
         clearNoSpaceAlarm()
         if now >= nextVersionCheck {
             nextVersionCheck = now + Self.versionCheckInterval
@@ -45,13 +46,14 @@ extension MemberCore {
         giveCopies(&effects)
         saveSnapshot(&effects)
         effects.install = takeInstallation()
+        effects.replace = corruption.replacement.take()
     }
 
     // MARK: Backend
 
     private func commitBackend(_ effects: inout MemberEffects) {
         // The file is about to be replaced; commits that would go to the old one are pointless.
-        guard installing == nil else { return }
+        guard installing == nil, !isReplacingDatabase else { return }
         let backend = applier.backend
         let isAwaited =
             snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || compactions.awaitCommit
@@ -125,6 +127,7 @@ extension MemberCore {
             nextVersionCheck = now
         case .alarm: isChangingAlarm = false
         case .downgradeEnd: isEndingDowngrade = false
+        case .corruptAlarm: break
         }
     }
 
@@ -135,7 +138,7 @@ extension MemberCore {
     private func takeSnapshot() {
         let applied = node.applied
         // A start is not held up by it.
-        guard wasReady, snapshotUnderWay == nil, installing == nil else { return }
+        guard wasReady, snapshotUnderWay == nil, installing == nil, !holdsLogForResync else { return }
         guard loweringNeedsSnapshot || applied - snapshotIndex > Int(configuration.snapshotCount) else { return }
         let term: Term
         do { term = try node.term(at: applied) } catch {

@@ -30,7 +30,8 @@ extension MemberCore {
         case .versions(let answers):
             peers.isAskingVersions = false
             peers.take(answers)
-        case .effects(let id, let windows): effectsHeard(windows, of: id)
+        case .effects(let id, let account): effectsHeard(account, of: id)
+        case .corruption(let report): handle(report)
         case .promoted(let number, let error): promotionAnswered(number, error)
         case .leaseAnswered(let number, let answer): leaseQuestionAnswered(number, answer)
         case .removedFromCluster: removedFromCluster()
@@ -180,7 +181,7 @@ extension MemberCore {
         node.transferLeadership(to: target)
     }
 
-    private var longestActiveVoter: MemberID? {
+    var longestActiveVoter: MemberID? {
         var best: (id: MemberID, since: Instant)?
         for id in node.configuration.voters.ids where id != localID {
             guard let since = peers.activity(of: id) else { continue }

@@ -12,7 +12,10 @@ extension MemberCore {
     func runRaft(_ effects: inout MemberEffects) {
         while failure == nil, let output = node.next() {
             if let softState = output.softState { leadershipChanged(softState) }
-            for state in output.readStates { reads.confirm(RaftNode.readID(state), at: state.index) }
+            for state in output.readStates {
+                reads.confirm(RaftNode.readID(state), at: state.index)
+                leadershipConfirmed(RaftNode.readID(state), at: state.index)
+            }
             send(output.messages)
             if let work = output.log { effects.log.append(work) }
             if let work = output.committed { apply(work) }

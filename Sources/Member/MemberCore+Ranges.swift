@@ -70,8 +70,8 @@ extension MemberCore {
         }
     }
 
-    func refuseRanges() {
-        for range in ranges { outbox.refuse(range.address, .stopped) }
+    func refuseRanges(_ error: EtcdError) {
+        for range in ranges { outbox.refuse(range.address, error) }
         ranges.removeAll()
     }
 }

@@ -21,6 +21,7 @@ extension MemberCore {
                 }
                 try authorize(request.body, request.identity)
             }
+            if corruption.quarantine != nil, request.body.isRefusedInQuarantine { throw .quarantined }
             if let limit = request.maxStaleness, request.body.readsKeys {
                 if limit > .zero { return try acceptBounded(request, limit: limit, address, deadline) }
                 return try enqueue(request, address, deadline)

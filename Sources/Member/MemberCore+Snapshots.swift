@@ -23,7 +23,8 @@ extension MemberCore {
 
     /// Raft wants a peer to get a snapshot. It goes out when the backend file is in a known state.
     func prepareSnapshot(_ message: Message) {
-        guard sendingSnapshots.request(message, at: now) else {
+        // One in quarantine has nothing to give.
+        guard corruption.quarantine == nil, sendingSnapshots.request(message, at: now) else {
             return node.reportSnapshot(to: message.to, failed: true)
         }
     }
@@ -80,7 +81,7 @@ extension MemberCore {
             message.snapshot = snapshot
             // A term may have passed since raft asked; the receiver would ignore an old one.
             message.term = node.term
-            guard node.isLeader else {
+            guard node.isLeader, corruption.quarantine == nil else {
                 sendingSnapshots.dropped(message.to)
                 node.reportSnapshot(to: message.to, failed: true)
                 continue
@@ -124,7 +125,10 @@ extension MemberCore {
             applier.backend.setConsistentIndex(snapshot.metadata.index, term: snapshot.metadata.term)
         }
         membershipReplaced(former)
-        settleAllDivergences()
+        settleAllDivergences(origin: installed.index)
+        corruption.quarantine = nil
+        corruption.resync = .idle(until: now)
+        restoreQuarantine()
         send(node.snapshotInstalled(snapshot.metadata.index))
         log(
             .info, "applied snapshot",

@@ -25,6 +25,7 @@ extension MemberCore {
         if node.leader == .none { response.errors.append(EtcdError.noLeader.message) }
         for alarm in alarms { response.errors.append("memberID:\(alarm.member.rawValue) alarm:\(alarm.kind.name)") }
         response.errors += divergenceErrors
+        if let quarantine { response.errors.append("\(EtcdError.quarantined.message): \(quarantine.reason)") }
         answer(response, to: address)
     }
 
@@ -109,6 +110,7 @@ extension MemberCore {
         figures.putBytes = UInt64(store.counters.putBytes)
         figures.compactedKeys = UInt64(store.counters.compactedRows)
         figures.alarms = alarms
+        figures.quarantine = corruption.quarantine?.reason
         return figures
     }
 }

@@ -58,6 +58,8 @@ package final class MemberCore {
     var ranges: [AwaitedRange] = []
     /// Hashes of the store that are waited for; the first is under way.
     var hashes: [AwaitedHash] = []
+    /// Comparisons of the members' data, and what they have shown.
+    var corruption: CorruptionWatch
     /// What is known of the other members.
     var peers: PeerRecords
     /// What this turn has for them.
@@ -141,10 +143,12 @@ package final class MemberCore {
         nextHashSlice = now
         nextRangeSlice = now
         nextReaderReport = now
+        corruption = CorruptionWatch(configuration, now: now)
         figures.clusterID = restored.clusterID
         figures.memberID = restored.localID
         figures.name = configuration.name
         meetPeers()
+        restoreQuarantine()
     }
 
     /// One turn: takes in everything that has happened, and hands out everything that is to be done.
@@ -205,6 +209,7 @@ package final class MemberCore {
         case .copied(let copy): databaseCopied(copy)
         case .copiedForClient(let order, let copy): hand(copy, to: order)
         case .installed(let installed): take(installed)
+        case .replaced(let result): take(result)
         case .leave: leave()
         case .failed(let error): fail(error)
         }
@@ -237,16 +242,12 @@ package final class MemberCore {
     }
 
     private func refuseEverything() {
-        for order in copies { outbox.refuse(order.address, .stopped) }
-        copies.removeAll()
+        refuseClients(.stopped)
         refuseHashes()
-        refuseRanges()
         for waiter in pending.removeAll() {
             switch waiter {
-            case .client(let address), .membership(let address, _), .downgrade(let address):
-                outbox.refuse(address, .stopped)
-            case .renewal(let waiter): outbox.refuse(waiter.address, .stopped)
-            case .own: break
+            case .membership(let address, _), .downgrade(let address): outbox.refuse(address, .stopped)
+            case .client, .renewal, .own: break
             }
         }
         for move in leadershipMoves { outbox.refuse(move.address, .stopped) }
@@ -254,11 +255,18 @@ package final class MemberCore {
         for number in forwardedPromotions.keys.sorted() {
             if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
-        for waiter in takeLeaseWaiters() { outbox.refuse(waiter.address, .stopped) }
-        for read in reads.takeUnconfirmed() { outbox.refuse(read.address, .stopped) }
-        for read in boundedReads.takeAll() { outbox.refuse(read.address, .stopped) }
-        for read in reads.takeReadable(applied: .max) { outbox.refuse(read.address, .stopped) }
-        for answer in compactions.removeAll() { outbox.refuse(answer.address, .stopped) }
+    }
+
+    /// Refuses all who wait for something that shows or depends on the data.
+    func refuseClients(_ error: EtcdError) {
+        for order in copies { outbox.refuse(order.address, error) }
+        copies.removeAll()
+        refuseRanges(error)
+        for address in pending.removeClients() { outbox.refuse(address, error) }
+        for waiter in takeLeaseWaiters() { outbox.refuse(waiter.address, error) }
+        for read in reads.takeAll() { outbox.refuse(read.address, error) }
+        for read in boundedReads.takeAll() { outbox.refuse(read.address, error) }
+        for answer in compactions.removeAll() { outbox.refuse(answer.address, error) }
     }
 
     private func expire() {
@@ -272,6 +280,7 @@ package final class MemberCore {
             case .own(.clusterVersion): isSettingVersion = false
             case .own(.alarm): isChangingAlarm = false
             case .own(.downgradeEnd): isEndingDowngrade = false
+            case .own(.corruptAlarm): break
             }
         }
         dropAbandonedProposals()

@@ -41,6 +41,7 @@ final class MemberDriver {
         case copy
         case copyForClient(BackendCopyOrder)
         case install(Snapshot)
+        case replace(FetchedDatabase)
         case prepareSegment
     }
 
@@ -117,6 +118,8 @@ final class MemberDriver {
                         inbox.post(.member(.copiedForClient(order, copy)), at: .thread)
                     case .install(let snapshot):
                         inbox.post(.member(.installed(try installer.install(snapshot, in: file))), at: .thread)
+                    case .replace(let fetched):
+                        inbox.post(.member(.replaced(try installer.replace(with: fetched, in: file))), at: .thread)
                     case .prepareSegment: try pipeline.prepare()
                     }
                 } catch let error as MemberError {
@@ -190,6 +193,7 @@ final class MemberDriver {
         for order in effects.copies { backendThread.mailbox.post(.copyForClient(order)) }
         if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
         if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
+        if let fetched = effects.replace { backendThread.mailbox.post(.replace(fetched)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }
         for line in effects.lines { logger.write(line) }

@@ -17,6 +17,8 @@ package struct MemberEffects {
     package var copiesDatabase = false
     /// For the backend's thread, behind the commit: the database that came with this snapshot becomes the member's.
     package var install: Snapshot?
+    /// For the backend's thread: another member's database becomes the member's.
+    package var replace: FetchedDatabase?
     /// For the sinks, one batch each.
     package var responses: [(sink: SinkID, batch: ResponseBatch)] = []
     package var statistics: [(reply: @Sendable (MemberStatistics) -> Void, value: MemberStatistics)] = []

@@ -19,6 +19,8 @@ package enum MemberEvent: Sendable {
     case copiedForClient(BackendCopyOrder, Result<BackendCopy, BackendError>)
     /// The backend's thread has opened the database of a leader's snapshot.
     case installed(InstalledSnapshot)
+    /// The backend's thread has put another member's database in the place of the own one, or has not.
+    case replaced(ReplacedDatabase)
     /// The process wants to end: leadership is handed over first.
     case leave
     case statistics(@Sendable (MemberStatistics) -> Void)

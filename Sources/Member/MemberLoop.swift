@@ -51,7 +51,17 @@ public final class MemberLoop: PeerHost {
         logger: Logger, onReady: @escaping @Sendable () -> Void, onFailure: @escaping @Sendable (MemberError) -> Void,
         onRemoved: @escaping @Sendable () -> Void = {}
     ) throws(MemberError) -> MemberLoop {
-        let opened = try open(configuration, platform, logger)
+        try start(
+            open(configuration, on: platform, logger: logger), configuration, on: platform, network: network,
+            logger: logger, onReady: onReady, onFailure: onFailure, onRemoved: onRemoved)
+    }
+
+    /// Starts the threads of a member whose data directory has been opened.
+    public static func start(
+        _ opened: OpenedMember, _ configuration: MemberConfiguration, on platform: MemberPlatform,
+        network: (any PeerNetwork)? = nil, logger: Logger, onReady: @escaping @Sendable () -> Void,
+        onFailure: @escaping @Sendable (MemberError) -> Void, onRemoved: @escaping @Sendable () -> Void = {}
+    ) throws(MemberError) -> MemberLoop {
         do throws(DiskError) {
             return try MemberLoop(
                 configuration, platform, network, logger, opened.restored, opened.files, onReady: onReady,
@@ -65,9 +75,11 @@ public final class MemberLoop: PeerHost {
     private static let lockPatience: Duration = .seconds(10)
     private static let lockRetryInterval: Duration = .milliseconds(50)
 
-    private static func open(
-        _ configuration: MemberConfiguration, _ platform: MemberPlatform, _ logger: Logger
-    ) throws(MemberError) -> (restored: RestoredMember, files: OpenFiles) {
+    /// Opens a data directory and reads the member's state; nothing runs yet.
+    /// - Throws: why the member cannot start.
+    public static func open(
+        _ configuration: MemberConfiguration, on platform: MemberPlatform, logger: Logger
+    ) throws(MemberError) -> OpenedMember {
         var raftLogger = logger
         raftLogger[metadataKey: "logger"] = "raft"
         let sink = LogSink(level: .info) { [raftLogger] level, text in
@@ -83,7 +95,7 @@ public final class MemberLoop: PeerHost {
             do throws(MemberError) {
                 let result = try opener.open()
                 for line in opener.lines { logger.write(line) }
-                return (result.0, result.1)
+                return OpenedMember(restored: result.0, files: result.1)
             } catch {
                 guard error.kind == .inUse, platform.clock.now() < deadline else {
                     for line in opener.lines { logger.write(line) }

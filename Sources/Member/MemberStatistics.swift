@@ -85,6 +85,10 @@ public struct MemberStatistics: Sendable {
     /// Alarms that are raised, of any member, ordered by member and kind.
     public var alarms: [Alarm] = []
     public var slowApplies: UInt64 = 0
+    /// Why this member serves no clients: its data were proven to differ from the others'. Nil if it does.
+    public var quarantine: String?
+    /// Comparisons of the members' data that this member has begun.
+    public var corruptionChecks: UInt64 = 0
 
     // MARK: Leases
 

@@ -22,15 +22,17 @@ public struct PeerWork: Sendable {
     /// All members are to be asked for their versions; the answer is a `PeerReport.versions`.
     public var asksVersions = false
     public var promotions: [ForwardedPromotion] = []
-    /// The windows of the log that the member has finished, for the others to compare; nil when they are as before.
-    public var effects: [EffectsHash.Window]?
+    /// What entries did, for the others to compare; nil when it is as before.
+    public var effects: EffectsAccount?
     public var leaseQuestions: [ForwardedLeaseQuestion] = []
+    /// What is asked and answered about members' data; see PeerNetwork+Corruption.swift.
+    public var corruption: [CorruptionWork] = []
 
     public init() {}
 
     public var isEmpty: Bool {
         changes.isEmpty && messages.isEmpty && snapshots.isEmpty && promotions.isEmpty && leaseQuestions.isEmpty
-            && !asksVersions && effects == nil
+            && corruption.isEmpty && !asksVersions && effects == nil
     }
 }
 
@@ -83,8 +85,9 @@ public enum PeerReport: Sendable {
     case ended(MemberID)
     /// What the members answered when asked for their versions; nil for one that did not answer. Ordered by ID.
     case versions([PeerVersions])
-    /// The windows of the log that a member has finished have changed.
-    case effects(of: MemberID, [EffectsHash.Window])
+    /// What a member says of its entries has changed.
+    case effects(of: MemberID, EffectsAccount)
+    case corruption(CorruptionReport)
     /// The leader has answered a forwarded promotion.
     case promoted(number: UInt64, EtcdError?)
     /// The leader has answered a question about a lease; nil when it could not be asked, or does not lead.

@@ -33,6 +33,8 @@ package struct PendingRequests {
         case clusterVersion
         case downgradeEnd
         case alarm
+        /// An alarm that members' data differ.
+        case corruptAlarm
     }
 
     private struct Pending {
@@ -64,6 +66,21 @@ package struct PendingRequests {
         for (id, _) in due { byID[id] = nil }
         earliestDeadline = byID.values.reduce(Instant(nanoseconds: .max)) { min($0, $1.deadline) }
         return due.map(\.value.waiter)
+    }
+
+    /// Takes out all clients that wait for changes of the data, in the order of the IDs.
+    package mutating func removeClients() -> [ReplyAddress] {
+        let waiting = byID.sorted { $0.key < $1.key }
+        return waiting.compactMap { id, pending in
+            let address: ReplyAddress
+            switch pending.waiter {
+            case .client(let client): address = client
+            case .renewal(let waiter): address = waiter.address
+            case .membership, .downgrade, .own: return nil
+            }
+            byID[id] = nil
+            return address
+        }
     }
 
     /// Takes out everything, in the order of the IDs.

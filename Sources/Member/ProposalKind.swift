@@ -1,3 +1,4 @@
+package import Apply
 package import Auth
 package import Base
 package import EtcdProto
@@ -94,10 +95,15 @@ package enum OwnMessage {
 
     /// `AlarmRequest`: raise NOSPACE for a member, or take it back.
     package static func noSpaceAlarm(of member: MemberID, raised: Bool) -> [UInt8] {
+        alarm(.noSpace, of: member, raised: raised)
+    }
+
+    /// `AlarmRequest`: raise an alarm for a member, or take it back.
+    package static func alarm(_ kind: AlarmKind, of member: MemberID, raised: Bool) -> [UInt8] {
         var out: [UInt8] = []
         Wire.appendVarintField(1, raised ? 1 : 2, to: &out)
-        Wire.appendVarintField(2, member.rawValue, to: &out)
-        Wire.appendVarintField(3, 1, to: &out)
+        if member != .none { Wire.appendVarintField(2, member.rawValue, to: &out) }
+        Wire.appendVarintField(3, UInt64(kind.rawValue), to: &out)
         return out
     }
 

@@ -177,6 +177,12 @@ package struct RaftNode {
         if target > first { try raw.storage.compact(to: target) }
     }
 
+    /// Entries that are still in memory.
+    package func entries(after index: LogIndex, through last: LogIndex) throws(StorageError) -> [Entry] {
+        guard last > index else { return [] }
+        return try raw.storage.entries(from: index.next(), to: last.next(), maxSize: .max)
+    }
+
     /// The term of an entry that is still in memory.
     package func term(at index: LogIndex) throws(StorageError) -> Term { try raw.storage.term(at: index) }
 }

@@ -56,19 +56,57 @@ package struct SnapshotInstaller: Sendable {
         } catch {
             throw MemberError(.disk, "cannot install the database of the snapshot at \(index): \(error)")
         }
+        return InstalledSnapshot(applier: try openReplacement(in: slot, "the snapshot at \(index)"), index: index)
+    }
+
+    /// Takes the file at the backend's path into use in the place of the one that was there.
+    private func openReplacement(in slot: BackendSlot, _ origin: String) throws(MemberError) -> Applier {
         do {
             let file = try BackendFile.open(
                 configuration.backendPath, on: disk, options: configuration.backendFileOptions)
             try slot.replace(with: file).close()
-            let applier = try configuration.openApplier(file, passwords) { [clusterID, localID] backend in
+            return try configuration.openApplier(file, passwords) { [clusterID, localID] backend in
                 try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
             }
-            return InstalledSnapshot(applier: applier, index: index)
         } catch {
             throw MemberError(
-                .corruption,
-                "cannot read the database of the snapshot at \(index), \(configuration.backendPath): \(error)")
+                .corruption, "cannot read the database of \(origin), \(configuration.backendPath): \(error)")
         }
+    }
+
+    /// Puts another member's database in the place of the own one, if it is sound and fits to the log. Blocks; for the
+    /// backend's thread. A crash leaves the one or the other, and the log brings either up to date.
+    /// - Complexity: O(size of the database).
+    package func replace(with fetched: FetchedDatabase, in slot: BackendSlot) throws(MemberError) -> ReplacedDatabase {
+        let index: LogIndex
+        do {
+            let file = try BackendFile.openUntouched(fetched.path, on: disk, options: configuration.backendFileOptions)
+            let problems = try file.check()
+            index = LogIndex(try file.schema().consistentIndex)
+            try file.close()
+            if let problem = problems.first { return refuse(fetched, "the database is damaged: \(problem)") }
+        } catch {
+            return refuse(fetched, "the database cannot be read: \(error)")
+        }
+        if index < fetched.oldest {
+            return refuse(
+                fetched, "the database holds the state of entry \(index); the log begins behind \(fetched.oldest)")
+        }
+        if index > fetched.newest { return .early(index) }
+        do throws(DiskError) {
+            try disk.rename(fetched.path, to: configuration.backendPath)
+            try disk.syncDirectory(configuration.snapshotDirectory)
+        } catch {
+            throw MemberError(.disk, "cannot put \(fetched.path) in the place of the own database: \(error)")
+        }
+        return .replaced(
+            InstalledSnapshot(applier: try openReplacement(in: slot, "another member"), index: index))
+    }
+
+    private func refuse(_ fetched: FetchedDatabase, _ reason: String) -> ReplacedDatabase {
+        // What stays behind is removed at the next start.
+        try? disk.remove(fetched.path)
+        return .refused(reason)
     }
 }
 

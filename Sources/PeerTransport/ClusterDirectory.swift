@@ -1,6 +1,6 @@
-internal import Base
+public import Base
 public import Member
-internal import Membership
+public import Membership
 public import NIOCore
 internal import NIOHTTP1
 public import TLS
@@ -57,6 +57,23 @@ public struct ClusterDirectory: Sendable {
             }
         }
         if !isAnswered { throw IncompatibleCluster(version: nil) }
+    }
+
+    /// What the members answer when asked for their hash, ordered by ID. All are asked at the same time.
+    public func hashes(
+        of members: [ClusterMember], atRevision revision: Int64, in cluster: ClusterID
+    ) async -> [PeerHash] {
+        let promise = connector.eventLoop.makePromise(of: [PeerHash].self)
+        connector.eventLoop.execute { [connector, timeout] in
+            let round = HashRound(count: members.count) { promise.succeed($0) }
+            for member in members {
+                PeerHash.ask(
+                    member.id, urls: member.peerURLs, revision: revision, clusterID: cluster, through: connector,
+                    timeout: timeout
+                ) { round.answered($0) }
+            }
+        }
+        return (try? await promise.futureResult.get()) ?? []
     }
 
     private static let oldestVersion = PeerVersion(major: 3, minor: 0)

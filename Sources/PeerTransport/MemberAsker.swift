@@ -1,5 +1,6 @@
 internal import Base
 internal import EtcdProto
+internal import MVCC
 internal import Member
 internal import NIOCore
 internal import Platform
@@ -10,6 +11,7 @@ final class MemberAsker {
     private let core: TransportCore
     private var sink: AnswerSink?
     private var waiting: [UInt64: (Result<[UInt8], EtcdError>) -> Void] = [:]
+    private var waitingForCopies: [UInt64: (Result<BackendSnapshot, EtcdError>) -> Void] = [:]
     private var lastTicket: UInt64 = 0
 
     init(_ core: TransportCore) { self.core = core }
@@ -37,6 +39,18 @@ final class MemberAsker {
         Wire.appendVarintField(1, UInt64(bitPattern: revision), to: &request)
         submit(.hashKV(request)) { result in
             finish(result.flatMap { bytes in KeyValueHash(bytes).map { .success($0) } ?? .failure(.stopped) })
+        }
+    }
+
+    /// A copy of the database. `finish` is called once, on the event loop.
+    func snapshot(finish: @escaping (Result<BackendSnapshot, EtcdError>) -> Void) {
+        let ticket = lastTicket + 1
+        waitingForCopies[ticket] = finish
+        submit(.snapshot) { [weak self] result in
+            // Only an error comes this way.
+            if case .failure(let error) = result {
+                self?.waitingForCopies.removeValue(forKey: ticket)?(.failure(error))
+            }
         }
     }
 
@@ -81,6 +95,15 @@ final class MemberAsker {
 
     private func take(_ batch: ResponseBatch) {
         for response in batch.responses {
+            if let copy = response.snapshot {
+                waiting[response.ticket] = nil
+                guard let finish = waitingForCopies.removeValue(forKey: response.ticket) else {
+                    copy.copy.close()
+                    continue
+                }
+                finish(.success(copy))
+                continue
+            }
             guard let finish = waiting.removeValue(forKey: response.ticket) else { continue }
             if let error = response.error {
                 finish(.failure(error))
@@ -143,12 +166,14 @@ struct KeyValueHash {
         } catch { return nil }
     }
 
-    var json: JSON {
+    /// etcd up to 3.5 takes the member's ID from the header when it raises an alarm, and sends none.
+    func json(of member: MemberID) -> JSON {
         func number(_ name: String, _ value: some BinaryInteger) -> JSON.Member {
             JSON.Member(name, .number(String(value)))
         }
         return .object([
-            .init("header", .object([number("revision", revision)])), number("hash", hash),
+            .init("header", .object([number("member_id", member.rawValue), number("revision", revision)])),
+            number("hash", hash),
             number("compact_revision", compactRevision), number("hash_revision", hashRevision),
         ])
     }

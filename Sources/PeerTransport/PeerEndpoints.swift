@@ -76,9 +76,10 @@ final class PeerEndpoints {
         case .members: members(respond)
         case .promote(let id): promote(id, respond)
         case .hashKV: hashKV(head, body, respond)
+        case .divergence: divergence(head, respond)
         case .downgradeEnabled: downgradeEnabled(respond)
         case .leases, .leasesInternal: lease(route, head, body, respond)
-        case .pipeline, .stream, .snapshot: preconditionFailure("\(route) is no question")
+        case .pipeline, .stream, .snapshot, .database: preconditionFailure("\(route) is no question")
         }
     }
 
@@ -138,15 +139,39 @@ final class PeerEndpoints {
         guard let json = try? JSON.parse(body), case .object = json else {
             return respond(.text(400, "error unmarshalling request"))
         }
-        asker.hash(atRevision: Int64(clamping: json["revision"]?.unsigned ?? 0)) { result in
+        asker.hash(atRevision: Int64(clamping: json["revision"]?.unsigned ?? 0)) { [asker, core] result in
+            var response: PeerResponse
             switch result {
-            case .success(let hash): respond(.json(200, hash.json.text))
+            case .success(let hash): response = .json(200, hash.json(of: core.identity.localID).text)
             case .failure(let error):
                 let prefix = "etcdserver: "
                 let text =
                     error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
-                respond(.text(400, text))
+                response = .text(400, text)
             }
+            asker.statistics { statistics in
+                if let statistics {
+                    let state = PeerHash.State(
+                        revision: statistics.revision, applied: statistics.appliedIndex,
+                        isQuarantined: statistics.quarantine != nil)
+                    response.headers.append((PeerHeader.state, state.text))
+                }
+                respond(response)
+            }
+        }
+    }
+
+    /// A copy of the database for another member.
+    /// - Parameter finish: called once, on the event loop.
+    func database(finish: @escaping (Result<BackendSnapshot, EtcdError>) -> Void) { asker.snapshot(finish: finish) }
+
+    private func divergence(_ head: HTTPRequestHead, _ respond: @escaping (PeerResponse) -> Void) {
+        guard head.headers.first(name: PeerHeader.clusterID) == core.identity.clusterID.description else {
+            return respond(PeerResponse(.clusterIDMismatch, clusterID: core.identity.clusterID))
+        }
+        core.accused { finding in
+            guard let finding else { return respond(.text(408, "the member does not answer")) }
+            respond(.json(200, JSON.object([.init("finding", .string(finding.rawValue))]).text))
         }
     }
 

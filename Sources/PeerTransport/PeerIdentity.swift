@@ -62,6 +62,8 @@ enum PeerHeader {
     static let peerURLs = "X-PeerURLs"
     /// Between Martlet members only, see `EffectsNote`.
     static let effects = "X-Martlet-Effects"
+    /// Martlet's own: a member's state beside its hash.
+    static let state = "X-Martlet-State"
 }
 
 /// Why a peer's request is not served, with etcd's status and text.

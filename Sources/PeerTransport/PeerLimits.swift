@@ -26,6 +26,10 @@ public enum PeerLimits {
     public static let answerBytes = 4 << 20
     /// The largest body of a question from a peer.
     public static let questionBytes = 64 << 10
+    /// Databases that are given at the same time to members that ask for them; each holds pages of the file.
+    static let databases = 2
+    /// Members that may wait at the same time for this one to compare its data with theirs.
+    static let accusations = 16
     /// Senders that are answered although they are no members yet.
     public static let remotes = 64
     /// Connections from peers; a member needs two streams, a pipeline and a snapshot from each.
@@ -36,6 +40,8 @@ public enum PeerLimits {
     /// A stream that brings nothing for so long is dead; the other side sends a heartbeat every third of it.
     static let streamSilence = TimeAmount.seconds(5)
     static let linkHeartbeatInterval = TimeAmount.nanoseconds(5_000_000_000 / 3)
+    /// A member that gives its database and sends nothing for so long has stopped doing so.
+    static let databaseSilence = TimeAmount.seconds(30)
     /// Between a failed dial or a lost stream and the next dial.
     static let redialInterval = TimeAmount.milliseconds(100)
     /// What a peer may take to answer a post.

@@ -17,8 +17,8 @@ final class PeerProbes {
         var isHealthy = true
         var roundTrip: Duration?
         var clockDifference: Duration?
-        /// What the member has been told that the peer has finished.
-        var windows: [EffectsHash.Window] = []
+        /// What the member has been told that the peer says.
+        var account = EffectsAccount()
     }
 
     init(_ core: TransportCore) { self.core = core }
@@ -67,13 +67,13 @@ final class PeerProbes {
         self.health[id] = health
     }
 
-    /// Hands on what a peer says of the windows that it has finished, when that is new.
+    /// Hands on what a peer says of what its entries did, when that is new.
     private func take(_ answer: PeerQuestion.Answer, of id: MemberID, _ health: inout Health) {
         // Whoever listens at the address may be another member, or of another cluster.
         guard let note = answer.headers.first(name: PeerHeader.effects).flatMap({ EffectsNote($0) }),
-            note.member == id, note.cluster == core.identity.clusterID, note.windows != health.windows
+            note.member == id, note.cluster == core.identity.clusterID, note.account != health.account
         else { return }
-        if core.tell(.effects(of: id, note.windows)) { health.windows = note.windows }
+        if core.tell(.effects(of: id, note.account)) { health.account = note.account }
     }
 
     private func unhealthy(_ id: MemberID, _ health: inout Health, _ error: any Error) {

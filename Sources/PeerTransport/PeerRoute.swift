@@ -22,6 +22,10 @@ enum PeerRoute: Equatable {
     case downgradeEnabled
     case leases
     case leasesInternal
+    /// Martlet's own: the member is to compare its data with the others'.
+    case divergence
+    /// Martlet's own: a copy of the member's database.
+    case database
 
     private static let streamPrefix = "/raft/stream/"
     private static let promotePrefix = "/members/promote/"
@@ -40,6 +44,8 @@ enum PeerRoute: Equatable {
         case "/downgrade/enabled": self = .downgradeEnabled
         case "/leases": self = .leases
         case "/leases/internal": self = .leasesInternal
+        case "/martlet/divergence": self = .divergence
+        case "/martlet/database": self = .database
         default:
             if path.hasPrefix(Self.streamPrefix) {
                 self = try Self.stream(path.dropFirst(Self.streamPrefix.count))
@@ -61,8 +67,8 @@ enum PeerRoute: Equatable {
     /// The only method that the endpoint takes; nil for any.
     var method: String? {
         switch self {
-        case .pipeline, .snapshot, .promote: "POST"
-        case .stream, .members, .hashKV, .version, .downgradeEnabled: "GET"
+        case .pipeline, .snapshot, .promote, .divergence: "POST"
+        case .stream, .members, .hashKV, .version, .downgradeEnabled, .database: "GET"
         case .probing, .leases, .leasesInternal: nil
         }
     }
@@ -70,8 +76,10 @@ enum PeerRoute: Equatable {
     /// Whether only members of the cluster with a compatible version may ask.
     var isGuarded: Bool {
         switch self {
-        case .pipeline, .stream, .snapshot: true
-        case .probing, .members, .promote, .hashKV, .version, .downgradeEnabled, .leases, .leasesInternal: false
+        case .pipeline, .stream, .snapshot, .database: true
+        case .probing, .members, .promote, .hashKV, .version, .downgradeEnabled, .leases, .leasesInternal,
+            .divergence:
+            false
         }
     }
 }

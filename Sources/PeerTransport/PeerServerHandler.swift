@@ -1,5 +1,7 @@
 internal import Base
+internal import EtcdProto
 internal import Logging
+internal import MVCC
 internal import Member
 internal import NIOCore
 internal import NIOHTTP1
@@ -23,6 +25,9 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         case post(PeerIntroduction, ByteBuffer)
         case snapshot(SnapshotIntake)
         case question(PeerRoute, HTTPRequestHead, [UInt8])
+        /// A member's question for the database, and then the answer.
+        case awaitingDatabase(MemberID)
+        case database(DatabaseAnswer)
         case stream(OutgoingStream, Peer)
     }
 
@@ -42,6 +47,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if case .stream(let stream, _) = state, context.channel.isWritable { stream.writable() }
+        if case .database(let answer) = state { answer.readOn() }
         context.fireChannelWritabilityChanged()
     }
 
@@ -49,7 +55,8 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         switch state {
         case .stream(let stream, let peer): peer.detach(stream)
         case .snapshot(let intake): intake.abort()
-        case .idle, .refused, .post, .question: break
+        case .database(let answer): answer.close()
+        case .idle, .refused, .post, .question, .awaitingDatabase: break
         }
         state = .idle
         context.fireChannelInactive()
@@ -58,6 +65,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         // A stream's reader says nothing; its writer finds out by itself whether it still reads.
         if event is IdleStateHandler.IdleStateEvent, case .stream = state { return }
+        if event is IdleStateHandler.IdleStateEvent, case .database(let answer) = state, answer.getsOn() { return }
         if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
     }
 
@@ -87,6 +95,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
         switch route {
         case .stream(let kind, let from): try attach(kind, from, introduction, context)
+        case .database: try beginDatabase(introduction)
         case .snapshot:
             core.remember(introduction)
             beginSnapshot(context)
@@ -116,6 +125,11 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         peer.attach(stream)
     }
 
+    private func beginDatabase(_ introduction: PeerIntroduction) throws(PeerRefusal) {
+        guard let from = introduction.from, core.peer(from) != nil else { throw .senderNotFound }
+        state = .awaitingDatabase(from)
+    }
+
     private func beginSnapshot(_ context: ChannelHandlerContext) {
         let intake = SnapshotIntake(core, number: core.nextIntakeNumber())
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -129,7 +143,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func received(_ body: inout ByteBuffer, _ context: ChannelHandlerContext) {
         switch state {
-        case .idle, .refused, .stream: break
+        case .idle, .refused, .stream, .awaitingDatabase, .database: break
         case .post(let introduction, var buffer):
             state = .refused
             guard buffer.readableBytes + body.readableBytes <= PeerLimits.messageBytes else {
@@ -152,7 +166,10 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func ended(_ context: ChannelHandlerContext) {
         switch state {
-        case .idle, .stream: break
+        case .idle, .stream, .database: break
+        case .awaitingDatabase(let member):
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            endpoints.database { [weak self] in self?.answer($0, to: member, bound.value) }
         case .refused: state = .idle
         case .post(let introduction, var buffer):
             state = .idle
@@ -192,6 +209,23 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         core.record(of: message.from).value.receivedBytes += UInt64(bytes)
         core.receive(message)
         respond(PeerResponse(204, clusterID: core.identity.clusterID), context)
+    }
+
+    private func answer(
+        _ database: Result<BackendSnapshot, EtcdError>, to member: MemberID, _ context: ChannelHandlerContext
+    ) {
+        switch database {
+        case .failure(let error): refuse(.failed(error.message), context)
+        case .success(let copy):
+            guard case .awaitingDatabase = state, context.channel.isActive else { return copy.copy.close() }
+            guard core.databasesGiven < PeerLimits.databases else {
+                copy.copy.close()
+                return refuse(.failed(EtcdError.tooManyRequests.message), context)
+            }
+            let answer = DatabaseAnswer(copy, to: member, over: context.channel, core: core)
+            state = .database(answer)
+            answer.start()
+        }
     }
 
     // MARK: Responses

@@ -36,10 +36,15 @@ final class TransportCore {
     private var probes: PeerProbes?
     private var connections = 0
     private var intakes = 0
+    /// Databases on their way to members that have asked for them.
+    var databasesGiven = 0
+    /// Who waits for this member to compare its data with theirs.
+    var accusations: [UInt64: (SelfFinding?) -> Void] = [:]
+    var lastAccusation: UInt64 = 0
 
     init(_ settings: RaftTransport.Settings, identity: PeerIdentity, eventLoop: any EventLoop, logger: Logger) {
         self.identity = identity
-        effectsNote = EffectsNote(cluster: identity.clusterID, member: identity.localID, windows: [])
+        effectsNote = EffectsNote(cluster: identity.clusterID, member: identity.localID)
         self.eventLoop = eventLoop
         self.logger = logger
         clock = settings.clock
@@ -114,7 +119,8 @@ final class TransportCore {
         for promotion in work.promotions { forward(promotion) }
         for question in work.leaseQuestions { ask(question) }
         if work.asksVersions { askVersions() }
-        if let windows = work.effects { effectsNote.windows = windows }
+        if let account = work.effects { effectsNote.account = account }
+        for item in work.corruption { carry(out: item) }
     }
 
     func peer(_ id: MemberID) -> Peer? { peers.first { $0.id == id } }

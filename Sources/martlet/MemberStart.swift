@@ -60,8 +60,12 @@ enum MemberStart {
             eventLoop: eventLoop, logger: logger)
         let platform = MemberPlatform(
             disk: disk, clock: clock, threads: LinuxThreads(), entropy: LinuxEntropy(), passwords: LinuxPasswords())
+        let opened = try MemberLoop.open(settings, on: platform, logger: logger)
+        if configuration.checksDataAtStart {
+            try await InitialCheck(settings, tls, logger, eventLoop: eventLoop).run(opened)
+        }
         let member = try MemberLoop.start(
-            settings, on: platform, network: transport, logger: logger, onReady: onReady,
+            opened, settings, on: platform, network: transport, logger: logger, onReady: onReady,
             onFailure: { onFailure($0.description) }, onRemoved: onRemoved)
         let identity = PeerIdentity(
             localID: member.memberID, clusterID: member.clusterID, peerURLs: settings.peerURLs,
@@ -151,6 +155,11 @@ extension ServerConfiguration {
         member.clearsNoSpaceAlarm = !manualNoSpaceDisarm
         member.learnerLimit = Int(clamping: maxLearners)
         if snapshotCatchUpEntries > 0 { member.snapshotCatchUpEntries = snapshotCatchUpEntries }
+        if corruptCheckTime > .zero { member.corruptionCheckInterval = corruptCheckTime }
+        if checksCompactions { member.compactionHashCheckInterval = compactHashCheckTime }
+        member.resyncsCorruptMember = resyncCorruptMember
+        member.checkpointsLeases = featureGates.isOn(.leaseCheckpoint)
+        member.persistsLeaseCheckpoints = featureGates.isOn(.leaseCheckpointPersist)
         return member
     }
 }

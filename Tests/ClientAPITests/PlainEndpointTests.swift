@@ -127,6 +127,17 @@ import Testing
         #expect(response.body == body)
     }
 
+    /// A restart would mend nothing, so the process counts as alive.
+    @Test func aMemberInQuarantineLivesAndIsNotReady() throws {
+        become { $0.quarantine = "other rows" }
+        let text = EtcdError.quarantined.message
+        #expect(try ask("/health") == unhealthy("RANGE ERROR:\(text)"))
+        #expect(try ask("/health?serializable=true") == unhealthy("RANGE ERROR:\(text)"))
+        let ready = try ask("/readyz")
+        #expect(ready.status == 503 && ready.body.hasPrefix("[-]data_corruption failed: \(text)\n"), "\(ready.body)")
+        #expect(try ask("/livez").status == 200)
+    }
+
     @Test(arguments: [
         ("/version", "POST", 405), ("/health", "HEAD", 405), ("/readyz", "DELETE", 405), ("/livez", "PUT", 405),
         ("/nope", "GET", 404), ("/", "GET", 404), ("/v2/keys", "GET", 404), ("/v3/kv/range", "POST", 404),
@@ -221,6 +232,8 @@ import Testing
         member.alarms = [.init(member: MemberID(5), kind: .noSpace)]
         let window = EffectsHash.Window(index: LogIndex(3000), hash: 1)
         member.effects = [window]
+        member.quarantine = "other rows"
+        member.corruptionChecks = 3
         member.divergencesFound = 2
         member.divergences = [
             Divergence(
@@ -276,6 +289,7 @@ import Testing
         #"etcd_server_version{server_version="3.7.1"} 1"#, #"etcd_cluster_version{cluster_version="3.7"} 1"#,
         #"etcd_server_id{server_id="abc"} 1"#, #"etcd_network_known_peers{Local="abc",Remote="abc"} 1"#,
         #"etcd_debugging_server_alarms{server_id="5",alarm_type="NOSPACE"} 1"#,
+        "martlet_server_quarantined 1", "martlet_server_corruption_checks_total 3",
         #"etcd_server_apply_duration_seconds_bucket{version="v3",op="Put",success="true",le="0.0002"} 1"#,
         #"etcd_server_apply_duration_seconds_bucket{version="v3",op="Put",success="true",le="52.4288"} 1"#,
         #"etcd_server_request_duration_seconds_count{type="Range",success="false"} 1"#,

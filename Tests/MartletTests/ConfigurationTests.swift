@@ -161,9 +161,18 @@ import martlet
             "flag provided but not defined: -discovery (etcd 3.7 removed v2 discovery)"
         ),
         (
-            ["--experimental-corrupt-check-time=1m"],
-            "flag provided but not defined: -experimental-corrupt-check-time "
-                + "(etcd 3.7 removed its experimental flags; use --corrupt-check-time)"
+            ["--experimental-compaction-batch-limit=2"],
+            "flag provided but not defined: -experimental-compaction-batch-limit "
+                + "(etcd 3.7 removed its experimental flags; use --compaction-batch-limit)"
+        ),
+        (
+            ["--feature-gates", "Unheard=true"],
+            "invalid value \"Unheard=true\" for flag -feature-gates: unrecognized feature gate: Unheard"
+        ),
+        (
+            ["--feature-gates=InitialCorruptCheck"],
+            "invalid value \"InitialCorruptCheck\" for flag -feature-gates: "
+                + "missing bool value for feature gate InitialCorruptCheck"
         ),
     ])
     func badFlags(_ arguments: [String], _ words: String) {
@@ -178,6 +187,16 @@ import martlet
             "--election-timeout[10ms] should be at least as 5 times as --heartbeat-interval[100ms]"
         ),
         (["--election-timeout=60000"], "--election-timeout[60000ms] is too long, and should be set less than 50000ms"),
+        (
+            ["--feature-gates=LeaseCheckpointPersist=true"],
+            "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"
+        ),
+        (["--compact-hash-check-time=0"], "--compact-hash-check-time must be >0"),
+        (
+            ["--feature-gates=PriorityRequest=true"],
+            "the feature gate PriorityRequest is one of etcd's that Martlet does not support yet; leave it at its "
+                + "default"
+        ),
         (["--heartbeat-interval=0"], "--heartbeat-interval must be >0 (set to 0ms)"),
         (
             ["--listen-client-urls", "http://127.0.0.1:1"],
@@ -246,12 +265,32 @@ import martlet
     }
 
     @Test(arguments: [
-        ["--enable-grpc-gateway"], ["--raft-read-timeout=5000ms"], ["--auth-token", "simple"], ["--feature-gates="],
-        ["--compact-hash-check-time=60s"], ["--enable-pprof=false"],
+        ["--enable-grpc-gateway"], ["--raft-read-timeout=5000ms"], ["--auth-token", "simple"],
+        ["--compaction-batch-limit=0"], ["--enable-pprof=false"],
     ])
     func acceptsDefaultsOfWhatIsNotThere(_ arguments: [String]) throws {
         let plain = try configuration([])
         #expect(try configuration(arguments) == plain)
+    }
+
+    /// How 3.5 and 3.7 spell the comparisons of the members' data.
+    @Test func checksOfTheData() throws {
+        let plain = try configuration([])
+        #expect(!plain.checksDataAtStart && !plain.checksCompactions && plain.corruptCheckTime == .zero)
+        let new = try configuration([
+            "--feature-gates", "InitialCorruptCheck=true,CompactHashCheck=true", "--corrupt-check-time=5s",
+            "--compact-hash-check-time=7s", "--resync-corrupt-member",
+        ])
+        #expect(new.checksDataAtStart && new.checksCompactions && new.resyncCorruptMember)
+        #expect(new.corruptCheckTime == .seconds(5) && new.compactHashCheckTime == .seconds(7))
+        let old = try configuration([
+            "--experimental-initial-corrupt-check", "--experimental-compact-hash-check-enabled=true",
+            "--experimental-corrupt-check-time", "5s", "--experimental-compact-hash-check-time=7s",
+        ])
+        #expect(old.checksDataAtStart && old.checksCompactions && !old.resyncCorruptMember)
+        #expect(old.corruptCheckTime == .seconds(5) && old.compactHashCheckTime == .seconds(7))
+        let alpha = try configuration(["--feature-gates=AllAlpha=true,CompactHashCheck=false"])
+        #expect(alpha.checksDataAtStart && !alpha.checksCompactions)
     }
 
     @Test func helpAndVersionComeFirst() throws {

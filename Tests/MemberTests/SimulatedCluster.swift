@@ -6,6 +6,7 @@ import Membership
 import Platform
 import PlatformSim
 import RaftCore
+import TestSupport
 
 /// Whole members in virtual time, each on a disk of its own, whose messages are passed along by the test.
 final class SimulatedCluster {
@@ -22,8 +23,8 @@ final class SimulatedCluster {
     /// Appends that were sent, those without entries included.
     private(set) var appendsSent = 0
     /// What each member said last of its windows of the log, and what each other was told of it, as probes do.
-    private var effects: [Int: [EffectsHash.Window]] = [:]
-    private var effectsTold: [[Int]: [EffectsHash.Window]] = [:]
+    private var effects: [Int: EffectsAccount] = [:]
+    private var effectsTold: [[Int]: EffectsAccount] = [:]
     private var nextProbe = Instant(nanoseconds: 0)
     /// Questions about leases that a leader is to answer: by its ticket, and whom the answer goes to.
     private var questions: [UInt64: (leader: Int, asker: Int, question: ForwardedLeaseQuestion)] = [:]
@@ -31,6 +32,12 @@ final class SimulatedCluster {
     /// Whether snapshots are lost on their way, and how many were.
     var losesSnapshots = false
     private(set) var snapshotsLost = 0
+    /// Members that answer questions for hashes as an etcd does.
+    var foreign: Set<Int> = []
+    /// Accusations so far, and who waits for an answer to them.
+    private(set) var accusations: UInt64 = 0
+    private var accusers: [UInt64: Int] = [:]
+    private(set) var databasesFetched = 0
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -85,6 +92,17 @@ final class SimulatedCluster {
         disks[i] = disks[i].crash(policy)
     }
 
+    /// Stops a member in an orderly way.
+    func stop(_ i: Int) throws {
+        try members[i]?.stop()
+        members[i] = nil
+    }
+
+    /// The newest value that a member has in its file, while it does not run, becomes another one.
+    func alter(_ i: Int) throws {
+        try AlteredStore.changeNewestValue(in: "data/member/snap/db", on: disks[i])
+    }
+
     func restart(_ i: Int) throws { members[i] = try make(i) }
 
     /// One step of 10 ms: everybody does everything once, then the messages arrive.
@@ -112,10 +130,10 @@ final class SimulatedCluster {
         nextProbe = clock.now() + .seconds(4)
         for asking in ids.indices where members[asking] != nil {
             for asked in ids.indices where asked != asking && reachable(ids[asked], from: asking) != nil {
-                let windows = effects[asked] ?? []
-                guard windows != effectsTold[[asking, asked]] ?? [] else { continue }
-                effectsTold[[asking, asked]] = windows
-                members[asking]?.receive(.effects(of: ids[asked], windows))
+                let account = effects[asked] ?? EffectsAccount()
+                guard account != effectsTold[[asking, asked]] ?? EffectsAccount() else { continue }
+                effectsTold[[asking, asked]] = account
+                members[asking]?.receive(.effects(of: ids[asked], account))
             }
         }
     }
@@ -129,7 +147,7 @@ final class SimulatedCluster {
             }
             members[receiver]?.receive(.messages([message]))
         }
-        if let windows = work.effects { effects[sender] = windows }
+        if let account = work.effects { effects[sender] = account }
         for snapshot in work.snapshots {
             let target = snapshot.message.to
             guard let receiver = reachable(target, from: sender), !losesSnapshots,
@@ -152,6 +170,7 @@ final class SimulatedCluster {
             members[sender]?.receive(.versions(answers))
         }
         for question in work.leaseQuestions { ask(question, from: sender) }
+        for item in work.corruption { try deliver(item, from: sender) }
         for case .add(let id, _) in work.changes where reachable(id, from: sender) != nil {
             members[sender]?.receive(.activity(of: id, since: clock.now()))
         }
@@ -183,6 +202,54 @@ final class SimulatedCluster {
             }
         guard reachable(ids[leader], from: asker) != nil else { return }
         members[asker]?.receive(.leaseAnswered(number: question.number, understood))
+    }
+
+    private func deliver(_ work: CorruptionWork, from sender: Int) throws {
+        switch work {
+        case .fetchDatabase(let ids):
+            var giver: Int?
+            for id in ids where giver == nil { giver = reachable(id, from: sender) }
+            guard let giver else {
+                let failure = CorruptionReport.Failure(description: "cut off")
+                members[sender]?.receive(.corruption(.databaseFetched(.failure(failure))))
+                return
+            }
+            let path = "data/member/snap/tmp-fetched"
+            let file = try disks[sender].open(path, .truncate)
+            let database = try self[giver].database()
+            try file.write(database.span.bytes, at: 0)
+            try file.sync()
+            try file.close()
+            databasesFetched += 1
+            members[sender]?.receive(.corruption(.databaseFetched(.success(path))))
+        case .askHashes(let number, let revision):
+            members[sender]?.receive(
+                .corruption(.hashes(number: number, hashes(at: revision, except: sender))))
+        case .accuse(let id):
+            guard let receiver = reachable(id, from: sender) else {
+                members[sender]?.receive(.corruption(.accusationAnswered(id, nil)))
+                return
+            }
+            accusations += 1
+            accusers[accusations] = sender
+            members[receiver]?.receive(.corruption(.accused(number: accusations)))
+        case .answerAccusation(let number, let finding):
+            guard let accuser = accusers.removeValue(forKey: number) else { return }
+            members[accuser]?.receive(.corruption(.accusationAnswered(ids[sender], finding)))
+        }
+    }
+
+    /// What all others answer, ordered by ID.
+    private func hashes(at revision: Int64, except sender: Int) -> [PeerHash] {
+        var answers: [PeerHash] = []
+        for i in ids.indices where i != sender {
+            if let receiver = reachable(ids[i], from: sender), let member = members[receiver] {
+                answers.append(member.hash(at: revision, isForeign: foreign.contains(i)))
+            } else {
+                answers.append(PeerHash(member: ids[i], answer: PeerHash.Answer.none("cut off")))
+            }
+        }
+        return answers.sorted { $0.member < $1.member }
     }
 
     private func store(_ database: [UInt8], _ index: LogIndex, on disk: SimDisk) throws {

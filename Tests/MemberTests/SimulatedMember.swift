@@ -1,3 +1,4 @@
+import Apply
 import Base
 import EtcdProto
 import MVCC
@@ -29,6 +30,7 @@ final class SimulatedMember {
     private var commit: CommitBatch?
     private var copiesDatabase = false
     private var installation: Snapshot?
+    private var replacement: FetchedDatabase?
     private let backend: BackendSlot
     private let installer: SnapshotInstaller
     /// What goes to the peers, until somebody takes it.
@@ -100,6 +102,7 @@ final class SimulatedMember {
         if let batch = effects.commit.take() { commit = batch }
         if effects.copiesDatabase { copiesDatabase = true }
         if let snapshot = effects.install { installation = snapshot }
+        if let fetched = effects.replace { replacement = fetched }
         if !effects.peers.isEmpty { outgoing.append(effects.peers) }
         hasLeft = hasLeft || effects.hasLeft
         isRemoved = isRemoved || effects.isRemoved
@@ -145,6 +148,9 @@ final class SimulatedMember {
                 copiesDatabase = false
                 events.append(.copied(try backend.file.beginCopy(named: "test")))
             }
+            if let fetched = replacement.take() {
+                events.append(.replaced(try installer.replace(with: fetched, in: backend)))
+            }
             if let snapshot = installation.take() {
                 events.append(.installed(try installer.install(snapshot, in: backend)))
             }
@@ -181,6 +187,35 @@ final class SimulatedMember {
         if let batch = last.commit { _ = try batch.write(to: backend.file) }
         try writer.close()
         try backend.file.close()
+    }
+
+    /// A copy of what the file holds, as another member gets it.
+    func database() throws -> [UInt8] {
+        let copy = try backend.file.beginCopy(named: "fetch")
+        defer { copy.close() }
+        return try copy.read(at: 0, count: Int(copy.size))
+    }
+
+    /// What the member answers another's question for its hash.
+    func hash(at revision: Int64, isForeign: Bool) -> PeerHash {
+        let store = core.applier.store
+        let answer: PeerHash.Answer
+        do {
+            let hash = try store.hashKV(revision)
+            answer = .hash(
+                MemberHash(
+                    hash: hash.hash, compactRevision: hash.compactRevision, revision: store.currentRevision))
+        } catch .rejected(.compacted) {
+            answer = .compacted
+        } catch .rejected(.futureRevision) {
+            answer = .futureRevision
+        } catch {
+            answer = .none("\(error)")
+        }
+        let state = PeerHash.State(
+            revision: store.currentRevision, applied: core.statistics().appliedIndex,
+            isQuarantined: core.quarantine != nil)
+        return PeerHash(member: core.localID, answer: answer, state: isForeign ? nil : state)
     }
 
     var waitingLogWork: Int { logWork.count }

@@ -118,6 +118,15 @@ import Testing
             request("GET /members/hashkv", ["X-Etcd-Cluster-Id": "1"], body: Array("{}".utf8)), 412,
             "cluster ID mismatch\n"),
         Case(
+            "an accusation from another cluster",
+            request("POST /martlet/divergence", ["X-Etcd-Cluster-Id": "1"], body: []), 412, "cluster ID mismatch\n"),
+        Case(
+            "another cluster's wish for the database",
+            request("GET /martlet/database", ["X-Etcd-Cluster-Id": "1"], body: []), 412, "cluster ID mismatch\n"),
+        Case(
+            "a database that is not given", request("GET /martlet/database", body: []), 500,
+            "etcdserver: server stopped"),
+        Case(
             "lease of a member that does not lead", request("POST /leases", body: [8, 55]), 400,
             "not a primary lessor\n"),
         Case(

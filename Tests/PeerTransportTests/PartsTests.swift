@@ -1,5 +1,6 @@
 import Base
 import MVCC
+import Member
 import PeerTransport
 import Testing
 
@@ -99,19 +100,24 @@ import Testing
 @Suite struct EffectsNoteTests {
     private let note = EffectsNote(
         cluster: ClusterID(0xda30_57c8_06f9_5c7e), member: MemberID(0x8e9e_05c5),
-        windows: [.init(index: LogIndex(3000), hash: 0x0f5a_2b3c), .init(index: LogIndex(4000), hash: 0xFFFF_FFFF)])
+        account: EffectsAccount(
+            origin: LogIndex(2741),
+            windows: [
+                .init(index: LogIndex(3000), hash: 0x0f5a_2b3c), .init(index: LogIndex(4000), hash: 0xFFFF_FFFF),
+            ]))
 
     @Test func roundTrip() {
-        #expect(note.text == "1 da3057c806f95c7e 8e9e05c5 3000=f5a2b3c 4000=ffffffff")
+        #expect(note.text == "1 da3057c806f95c7e 8e9e05c5 2741 3000=f5a2b3c 4000=ffffffff")
         #expect(EffectsNote(note.text) == note)
-        let empty = EffectsNote(cluster: ClusterID(1), member: MemberID(2), windows: [])
+        let empty = EffectsNote(cluster: ClusterID(1), member: MemberID(2))
         #expect(EffectsNote(empty.text) == empty)
     }
 
     @Test(arguments: [
-        "", "1", "1 2", "2 1 2", "1 x 2", "1 1 2 ", "1 1 2 3000", "1 1 2 3000=", "1 1 2 3000=1=2", "1 1 2 3001=5",
-        "1 1 2 0=5", "1 1 2 -1000=5", "1 1 2 4000=1 3000=1", "1 1 2 3000=1 3000=1", "1 1 2 3000=100000000",
-        "1 1 2 99999999999999999999=1", "1 1 2" + (1...17).map { " \($0 * 1000)=1" }.joined(),
+        "", "1", "1 2", "1 1 2", "2 1 2 0", "1 x 2 0", "1 1 2 x", "1 1 2 -1", "1 1 2 3000=1", "1 1 2 0 ",
+        "1 1 2 0 3000", "1 1 2 0 3000=", "1 1 2 0 3000=1=2", "1 1 2 0 3001=5", "1 1 2 0 0=5", "1 1 2 0 -1000=5",
+        "1 1 2 0 4000=1 3000=1", "1 1 2 0 3000=1 3000=1", "1 1 2 0 3000=100000000",
+        "1 1 2 0 99999999999999999999=1", "1 1 2 0" + (1...17).map { " \($0 * 1000)=1" }.joined(),
     ]) func whatIsNoNote(_ text: String) {
         #expect(EffectsNote(text) == nil)
     }

@@ -3,6 +3,7 @@ import EtcdProto
 import Foundation
 import Glibc
 import Logging
+import MVCC
 import Member
 import NIOPosix
 import PeerTransport
@@ -22,6 +23,11 @@ final class FakeHost: PeerHost {
 
     init(members: [MemberStatistics.Member] = []) { self.members = members }
 
+    private let copy = Mutex<(@Sendable () throws -> BackendCopy)?>(nil)
+
+    /// Whether it gives copies of a database to those who ask, and which.
+    func give(_ copy: (@Sendable () throws -> BackendCopy)?) { self.copy.withLock { $0 = copy } }
+
     /// Whether it takes messages.
     func take(_ takes: Bool) { self.takes.withLock { $0 = takes } }
 
@@ -39,6 +45,13 @@ final class FakeHost: PeerHost {
                 let error: EtcdError? = id == MemberID(7) ? nil : .memberNotFound
                 batch.responses.append(.init(ticket: request.ticket, range: 0..<0, error: error))
             case .lease(let question): answer(question, request.ticket, &batch)
+            case .snapshot:
+                let copy = try? copy.withLock { $0 }?()
+                let snapshot = copy.map { BackendSnapshot(copy: $0, storageVersion: "") }
+                batch.responses.append(
+                    .init(
+                        ticket: request.ticket, range: 0..<0, error: snapshot == nil ? .stopped : nil,
+                        snapshot: snapshot))
             default: batch.responses.append(.init(ticket: request.ticket, range: 0..<0))
             }
         }

@@ -98,22 +98,24 @@ import Testing
     @Test func windowsOfTheLogAreToldToMartlets() async throws {
         let (a, b) = (try await TestPeer(1), try await TestPeer(2))
         let c = try await TestPeer(3, clusterID: ClusterID(99))
-        let windows = [
-            EffectsHash.Window(index: LogIndex(1000), hash: 7),
-            EffectsHash.Window(index: LogIndex(2000), hash: 0xFFFF_FFFF),
-        ]
+        let account = EffectsAccount(
+            origin: LogIndex(700),
+            windows: [
+                EffectsHash.Window(index: LogIndex(1000), hash: 7),
+                EffectsHash.Window(index: LogIndex(2000), hash: 0xFFFF_FFFF),
+            ])
         func tell(_ peer: TestPeer) {
             var work = PeerWork()
-            work.effects = windows
+            work.effects = account
             peer.transport.carry(work)
         }
-        func heard() -> [[EffectsHash.Window]] {
-            a.host.all.compactMap { if case .effects(b.id, let windows) = $0 { windows } else { nil } }
+        func heard() -> [EffectsAccount] {
+            a.host.all.compactMap { if case .effects(b.id, let account) = $0 { account } else { nil } }
         }
         a.know(b, c)
         tell(b)
         tell(c)
-        #expect(await eventually { heard() == [windows] })
+        #expect(await eventually { heard() == [account] })
         #expect(!a.host.contains { if case .effects(c.id, _) = $0 { true } else { false } }, "of another cluster")
         for peer in [a, b, c] { await peer.stop() }
     }

@@ -60,7 +60,8 @@ enum HealthChecks {
         case .dataCorruption:
             probe.statistics().map { statistics in
                 guard let statistics else { return EtcdError.timeout.message }
-                return statistics.alarms.contains { $0.kind == .corrupt } ? "alarm activated: CORRUPT" : nil
+                if statistics.alarms.contains(where: { $0.kind == .corrupt }) { return "alarm activated: CORRUPT" }
+                return statistics.quarantine == nil ? nil : EtcdError.quarantined.message
             }
         case .nonLearner:
             probe.statistics().map { statistics in

@@ -88,6 +88,7 @@ package struct PlainEndpoints: Sendable {
                 let name = alarm.kind == .noSpace || alarm.kind == .corrupt ? alarm.kind.name : "UNKNOWN"
                 return reason("ALARM \(name)")
             }
+            if statistics.quarantine != nil { return reason("RANGE ERROR:\(EtcdError.quarantined.message)") }
             if !isSerializable && !statistics.hasLeader { return reason("RAFT NO LEADER") }
             return probe.probe(linearizable: !isSerializable).map { error in
                 error.map { "RANGE ERROR:\($0.message)" } ?? ""

@@ -59,6 +59,12 @@ package struct MetricsPage: Sendable {
                 "etcd_debugging_server_alarms", "1 for each raised alarm.", 1,
                 [("server_id", String(alarm.member.rawValue)), ("alarm_type", alarm.kind.name)])
         }
+        out.gauge(
+            "martlet_server_quarantined", "1 when this member serves no clients because its data differ.",
+            member.quarantine == nil ? 0 : 1)
+        out.counter(
+            "martlet_server_corruption_checks_total", "Comparisons of the members' data begun.",
+            member.corruptionChecks)
         for request in member.requests {
             out.histogram(
                 "etcd_server_request_duration_seconds", "Time from a request's arrival to its answer, raft included.",

@@ -21,7 +21,7 @@ package enum ConfigurationFile {
                     case .unsigned, .unsigned32, .signed: type.hasSuffix(":int")
                     // A plain number is nanoseconds, which is how etcd's files write durations.
                     case .duration: type.hasSuffix(":int") || type.hasSuffix(":str")
-                    case .text, .list, .urls, .urlsOrNone, .choice: true
+                    case .text, .list, .gates, .urls, .urlsOrNone, .choice: true
                     }
                 guard fits else {
                     throw ValueError("\"\(key)\" should be \(kind.name), found \(scalar.string.debugDescription)")
@@ -31,7 +31,7 @@ package enum ConfigurationFile {
                 return kind == .duration && type.hasSuffix(":int") ? scalar.string + "ns" : scalar.string
             case .sequence(let sequence):
                 switch kind {
-                case .list, .urls, .urlsOrNone, .text: break
+                case .list, .gates, .urls, .urlsOrNone, .text: break
                 default: throw ValueError("\"\(key)\" should be \(kind.name), found a list")
                 }
                 return sequence.compactMap { $0.scalar?.string }.joined(separator: ",")

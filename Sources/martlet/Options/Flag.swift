@@ -100,6 +100,14 @@ extension Flag {
         }
     }
 
+    static func gates(
+        _ name: String, _ path: any Path<FeatureGates>, _ summary: String
+    ) -> Flag {
+        active(.gates, name, "", summary, nil) {
+            if case .gates(let value) = $1 { $0[keyPath: path] = value }
+        }
+    }
+
     static func notYet(
         _ kind: FlagKind, _ name: String, _ defaultText: String, fileKey: String? = nil, _ summary: String
     ) -> Flag {

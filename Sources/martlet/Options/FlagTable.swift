@@ -12,6 +12,10 @@ package enum FlagTable {
         .signed("experimental-max-learners", "1", \.maxLearners, ""),
         .unsigned("experimental-snapshot-catchup-entries", "5000", \.snapshotCatchUpEntries, ""),
         .duration("experimental-downgrade-check-time", "5s", \.downgradeCheckTime, ""),
+        .bool("experimental-initial-corrupt-check", "false", \.formerInitialCorruptCheck, ""),
+        .duration("experimental-corrupt-check-time", "0s", \.corruptCheckTime, ""),
+        .bool("experimental-compact-hash-check-enabled", "false", \.formerCompactHashCheck, ""),
+        .duration("experimental-compact-hash-check-time", "1m0s", \.compactHashCheckTime, ""),
     ]
 
     /// All that can be given.
@@ -92,7 +96,10 @@ package enum FlagTable {
             .notYet(.bool, "enable-grpc-gateway", "true", "Serve the JSON gateway below /v3/."),
             .notYet(.duration, "raft-read-timeout", "5s", fileKey: "", "Read timeout of peer connections."),
             .notYet(.duration, "raft-write-timeout", "5s", fileKey: "", "Write timeout of peer connections."),
-            .notYet(.list, "feature-gates", "", "Switches for features in the making: Name=true|false, …"),
+            .gates(
+                "feature-gates", \.featureGates,
+                "Switches Name=true|false, …: CompactHashCheck, InitialCorruptCheck, LeaseCheckpoint, "
+                    + "LeaseCheckpointPersist."),
         ])
 
     private static let cluster = FlagSection(
@@ -223,8 +230,11 @@ package enum FlagTable {
             .duration(
                 "warning-apply-duration", "100ms", \.warningApplyDuration,
                 "Applies and reads slower than this are logged."),
-            .notYet(.duration, "corrupt-check-time", "0s", "Interval of comparing the members' data; 0 is off."),
-            .notYet(.duration, "compact-hash-check-time", "1m0s", "Interval of comparing hashes of compactions."),
+            .duration(
+                "corrupt-check-time", "0s", \.corruptCheckTime, "Interval of comparing the members' data; 0 is off."),
+            .duration(
+                "compact-hash-check-time", "1m0s", \.compactHashCheckTime,
+                "Interval of comparing hashes of compactions; needs the gate CompactHashCheck."),
             .notYet(
                 .signed, "compaction-batch-limit", "0", "Revisions removed in one step of a compaction; 0 is 1000."),
             .notYet(
@@ -253,6 +263,9 @@ package enum FlagTable {
             .unsigned(
                 "snapshot-send-bytes-per-second", "0", \.snapshotSendBytesPerSecond,
                 "Bytes a second of all database snapshots that this member sends to others; 0 is no limit."),
+            .bool(
+                "resync-corrupt-member", "false", \.resyncCorruptMember,
+                "Replace this member's data by another member's when a majority proves that they differ."),
         ])
 
     private static let unsafety = FlagSection(

@@ -19,6 +19,8 @@ package enum FlagKind: Sendable, Equatable {
     /// Comma separated, or empty.
     case urlsOrNone
     case choice([String])
+    /// Comma separated `Name=true|false` of known gates.
+    case gates
 
     /// The name of the kind in help and errors.
     package var name: String {
@@ -30,6 +32,7 @@ package enum FlagKind: Sendable, Equatable {
         case .duration: "duration"
         case .text: "string"
         case .list: "list"
+        case .gates: "Name=bool list"
         case .urls, .urlsOrNone: "URL list"
         case .choice(let values): values.joined(separator: "|")
         }
@@ -59,6 +62,8 @@ package enum FlagKind: Sendable, Equatable {
             return .text(text)
         case .list:
             return .list(text.isEmpty ? [] : text.split(separator: ",").map { String($0).trimmingSpaces })
+        case .gates:
+            return .gates(try FeatureGates(text.isEmpty ? [] : text.split(separator: ",").map(String.init)))
         case .urls:
             return .urls(try ServerURL.list(text))
         case .urlsOrNone:
@@ -97,4 +102,5 @@ package enum FlagValue: Sendable, Equatable {
     case text(String)
     case list([String])
     case urls([ServerURL])
+    case gates(FeatureGates)
 }

@@ -79,6 +79,19 @@ package struct ServerConfiguration: Sendable, Equatable {
     /// 0 is no limit.
     package var snapshotSendBytesPerSecond: UInt64 = 0
 
+    // MARK: Comparing the members' data
+
+    package var featureGates = FeatureGates()
+    /// 0 is never.
+    package var corruptCheckTime = Duration.zero
+    package var compactHashCheckTime = Duration.seconds(60)
+    package var formerInitialCorruptCheck = false
+    package var formerCompactHashCheck = false
+    package var resyncCorruptMember = false
+
+    package var checksDataAtStart: Bool { featureGates.isOn(.initialCorruptCheck) || formerInitialCorruptCheck }
+    package var checksCompactions: Bool { featureGates.isOn(.compactHashCheck) || formerCompactHashCheck }
+
     /// The names of what was set by flag, variable or file, the rest being defaults.
     package var explicit: Set<String> = []
 

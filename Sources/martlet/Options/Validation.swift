@@ -107,6 +107,16 @@ extension ServerConfiguration {
                 "--snapshot-send-bytes-per-second must be 0 or at least \(slowest) "
                     + "(set to \(snapshotSendBytesPerSecond))")
         }
+        if corruptCheckTime < .zero { throw ValueError("--corrupt-check-time must not be negative") }
+        if compactHashCheckTime <= .zero { throw ValueError("--compact-hash-check-time must be >0") }
+        if featureGates.isOn(.leaseCheckpointPersist), !featureGates.isOn(.leaseCheckpoint) {
+            throw ValueError(
+                "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint")
+        }
+        if let gate = featureGates.unsupported.first {
+            throw ValueError(
+                "the feature gate \(gate) is one of etcd's that Martlet does not support yet; leave it at its default")
+        }
         if backendBatchInterval < .zero {
             throw ValueError("--backend-batch-interval must not be negative")
         }

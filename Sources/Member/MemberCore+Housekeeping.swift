@@ -52,18 +52,17 @@ extension MemberCore {
     // MARK: Backend
 
     private func commitBackend(_ effects: inout MemberEffects) {
+        let isDue = now >= nextCommit
+        if isDue { nextCommit = now + configuration.backendBatchInterval }
         // The file is about to be replaced; commits that would go to the old one are pointless.
         guard installing == nil, !isReplacingDatabase else { return }
         let backend = applier.backend
         let isAwaited =
             snapshotUnderWay?.stage == .awaitingBackend || sendingSnapshots.isWaiting || compactions.awaitCommit
             || !copies.isEmpty
-        if now >= nextCommit || backend.needsCommit || isAwaited {
-            if now >= nextCommit { nextCommit = now + configuration.backendBatchInterval }
-            if let batch = backend.freeze() {
-                effects.commit = batch
-                if let work = node.releaseHeldState() { effects.log.append(work) }
-            }
+        if isDue || backend.needsCommit || isAwaited, let batch = backend.freeze() {
+            effects.commit = batch
+            if let work = node.releaseHeldState() { effects.log.append(work) }
         }
         effects.copiesDatabase = copyForPeers(isCommitting: effects.commit != nil)
     }

@@ -20,6 +20,8 @@ public enum PeerLimits {
     public static let snapshotBufferBytes = 4 << 20
     /// Bytes of a database read or written in one go.
     public static let snapshotChunkBytes = 1 << 20
+    /// Bytes of a database that are written before a sync of them begins, while more come in.
+    public static let snapshotSyncBytes = 16 << 20
     /// Snapshots on their way to peers at the same time.
     public static let snapshotsUnderWay = 16
     /// The largest answer of a peer to a question, such as the list of members.

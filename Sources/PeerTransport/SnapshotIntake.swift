@@ -8,7 +8,8 @@ internal import RaftCore
 internal import RaftProto
 
 /// The body of a posted snapshot, taken in part by part: the envelope into memory, the database onto the disk. Used on
-/// its event loop only; the disk is written by a thread of the pool, one chunk after the other.
+/// its event loop only; the disk is written by a thread of the pool, one chunk after the other, while another one syncs
+/// what has been written, so that little is left to sync at the end.
 final class SnapshotIntake {
     private enum Stage {
         case envelope
@@ -21,9 +22,12 @@ final class SnapshotIntake {
     private var buffer = ByteBuffer()
     private var file: (any DiskFile)?
     private var offset: Int64 = 0
-    private var pending: [[UInt8]] = []
+    private var pending: [ByteBuffer] = []
     private(set) var pendingBytes = 0
     private var isWriting = false
+    private var isSyncing = false
+    /// Bytes from the start of the file that have been synced, or are being synced.
+    private var synced: Int64 = 0
     /// Set when the body has ended: what to do once everything is written.
     private var finish: ((Result<Message, PeerRefusal>) -> Void)?
     /// Told whenever the disk has caught up.
@@ -60,7 +64,7 @@ final class SnapshotIntake {
     func received(_ body: inout ByteBuffer) {
         switch stage {
         case .failed: break
-        case .database: append(&body)
+        case .database: append(body)
         case .envelope:
             buffer.writeBuffer(&body)
             readEnvelope()
@@ -90,15 +94,15 @@ final class SnapshotIntake {
             ])
         stage = .database(message)
         countBegin(from: message.from)
-        append(&buffer)
+        append(buffer)
         buffer = ByteBuffer()
     }
 
-    private func append(_ body: inout ByteBuffer) {
-        guard body.readableBytes > 0, let bytes = body.readBytes(length: body.readableBytes) else { return }
-        pendingBytes += bytes.count
-        record?.value.receivedBytes += UInt64(bytes.count)
-        pending.append(bytes)
+    private func append(_ body: ByteBuffer) {
+        guard body.readableBytes > 0 else { return }
+        pendingBytes += body.readableBytes
+        record?.value.receivedBytes += UInt64(body.readableBytes)
+        pending.append(body)
         writeOn()
     }
 
@@ -116,8 +120,8 @@ final class SnapshotIntake {
             let file = try known ?? storage.create(number)
             var offset = start
             for chunk in chunks {
-                try file.write(chunk.span.bytes, at: offset)
-                offset += Int64(chunk.count)
+                try file.write(chunk.readableBytesSpan, at: offset)
+                offset += Int64(chunk.readableBytes)
             }
             return Written(file: file, bytes: Int(offset - start))
         }.whenComplete { bound.value.written($0) }
@@ -140,6 +144,26 @@ final class SnapshotIntake {
         }
         if case .failed = stage { discard() }
         onProgress()
+        syncOn()
+        writeOn()
+    }
+
+    private func syncOn() {
+        guard !isSyncing, let file, offset - synced >= PeerLimits.snapshotSyncBytes else { return }
+        isSyncing = true
+        synced = offset
+        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
+        core.diskThreads.runIfActive(eventLoop: core.eventLoop) { try file.syncData() }
+            .whenComplete { bound.value.synced($0) }
+    }
+
+    private func synced(_ result: Result<Void, any Error>) {
+        isSyncing = false
+        if case .failure(let error) = result {
+            fail(.failed("failed to save KV snapshot (\(error))"))
+            if !isWriting { discard() }
+        }
+        syncOn()
         writeOn()
     }
 
@@ -172,7 +196,8 @@ final class SnapshotIntake {
     }
 
     private func finishWritten() {
-        guard let finish = self.finish.take() else { return }
+        // The kernel tells of a failure once: the last sync would not know what another one was told.
+        guard !isSyncing, let finish = self.finish.take() else { return }
         switch stage {
         case .envelope: finish(.failure(.badRequest("failed to decode raft message (unexpected EOF)")))
         case .failed(let refusal):

@@ -20,7 +20,6 @@ final class SnapshotPost: ResponseReceiver {
     private var offset: Int64 = 0
     private let size: Int64
     private var isReading = false
-    private var hasSentAll = false
     private var status: Int?
     private var answer: [UInt8] = []
     private var deadline: Scheduled<Void>?
@@ -81,12 +80,12 @@ final class SnapshotPost: ResponseReceiver {
         body.writeBytes(envelope)
         channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(body)), promise: nil)
         readOn()
+        if size == 0 { sentAll(channel) }
     }
 
-    /// Reads the next chunk unless one is being read or waited for, all is sent, or the socket is full.
+    /// Reads the next chunk unless one is being read or waited for, all is read, or the socket is full.
     private func readOn() {
-        guard !isReading, !hasSentAll, finish != nil, let channel, channel.isWritable else { return }
-        guard offset < size else { return sentAll(channel) }
+        guard !isReading, offset < size, finish != nil, let channel, channel.isWritable else { return }
         isReading = true
         let count = Int(min(Int64(core.snapshotPace.pieceBytes), size - offset))
         let wait = core.snapshotPace.wait(for: count, at: core.now())
@@ -101,31 +100,31 @@ final class SnapshotPost: ResponseReceiver {
         let start = offset
         let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
         core.diskThreads.runIfActive(eventLoop: core.eventLoop) {
-            try database.read(at: start, count: count)
+            ByteBuffer(bytes: try database.read(at: start, count: count))
         }.whenComplete { bound.value.take($0) }
     }
 
-    private func take(_ chunk: Result<[UInt8], any Error>) {
+    private func take(_ chunk: Result<ByteBuffer, any Error>) {
         isReading = false
         guard finish != nil, let channel else { return }
         switch chunk {
         case .failure(let error): end(error)
         case .success(let bytes):
-            offset += Int64(bytes.count)
-            record.value.sentBytes += UInt64(bytes.count)
-            channel.writeAndFlush(
-                HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: bytes))), promise: nil)
+            offset += Int64(bytes.readableBytes)
+            record.value.sentBytes += UInt64(bytes.readableBytes)
+            // The disk's thread has the next chunk ready when this one is on its way.
+            readOn()
+            channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil)
             if let line = progress.line(sent: offset, at: core.now()) {
                 var fields = fields
                 for (name, value) in line { fields[name] = .string(value) }
                 core.logger.info("sending database snapshot", metadata: fields)
             }
-            readOn()
+            if offset == size { sentAll(channel) } else { readOn() }
         }
     }
 
     private func sentAll(_ channel: any Channel) {
-        hasSentAll = true
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
     }
 

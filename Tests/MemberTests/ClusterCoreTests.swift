@@ -90,6 +90,31 @@ import Testing
         try expectEqual(cluster, "seed \(seed), after the crash")
     }
 
+    /// A large database takes seconds to be read; the member's turns leave the processor to that.
+    @Test func turnsRestWhileASnapshotIsInstalled() throws {
+        let cluster = try started()
+        let leader = try #require(cluster.leader)
+        let away = (leader + 1) % 3
+        cluster.cutOff = [away]
+        for n in 0..<120 { try put("k\(n % 70)", "v\(n)", ticket: 1, at: leader, cluster) }
+        cluster.cutOff = []
+        #expect(try cluster.run { $0.snapshotsSent > 0 })
+        let member = cluster[away]
+        for _ in 0..<10 {
+            member.turn()
+            member.writeLog()
+        }
+        #expect(member.lines.contains { $0.message == "applying snapshot" })
+        for _ in 0..<100 {
+            cluster.clock.advance(.milliseconds(10))
+            member.turn()
+            #expect(try #require(member.wakeAt) > cluster.clock.now())
+        }
+        member.writeBackend()
+        member.turn()
+        #expect(member.lines.contains { $0.message == "applied snapshot" })
+    }
+
     /// The machine loses power at any moment while a snapshot is taken over; the start finishes it.
     @Test(arguments: 0..<12) func aCrashWhileASnapshotIsInstalled(steps: Int) throws {
         let cluster = try started()

@@ -40,6 +40,8 @@ final class SimulatedMember {
     private(set) var isReady = false
     /// Segments of the log that were begun.
     private(set) var cuts = 0
+    /// When the last turn wanted the next one.
+    private(set) var wakeAt: Instant?
     private(set) var failure: MemberError?
     private(set) var responses: [UInt64: Result<[UInt8], EtcdError>] = [:]
     /// What answers to bounded reads hold to, by ticket.
@@ -98,6 +100,7 @@ final class SimulatedMember {
     /// One turn of the core; what it asks of the other threads waits until `writeLog` and `writeBackend`.
     func turn() {
         var effects = core.turn(&events, now: clock.now())
+        wakeAt = effects.wakeAt
         logWork.append(contentsOf: effects.log)
         if let batch = effects.commit.take() { commit = batch }
         if effects.copiesDatabase { copiesDatabase = true }

@@ -80,6 +80,7 @@ public final class Database: Sendable {
     /// - Parameter name: what the copy is called in `readers`.
     /// - Throws: `.closed`.
     public func beginCopy(named name: String = "copy") throws(BoltError) -> FileImage {
+        precondition(!options.isSecondLook, "which pages are free is unknown")
         let (transaction, free) = try read(named: name, copiesOnly: true)
         return FileImage(transaction, free: free)
     }
@@ -108,7 +109,7 @@ public final class Database: Sendable {
     /// - Throws: `.writerActive` while there is another one, `.readOnly`, `.failed` after a commit whose outcome is
     ///   unknown, `.closed`.
     public func beginWrite() throws(BoltError) -> WriteTransaction {
-        guard !options.readOnly else { throw .readOnly(file: path) }
+        guard !options.readOnly, !options.isSecondLook else { throw .readOnly(file: path) }
         let (meta, space, coming) = try state.withLock {
             (state) throws(BoltError) -> (Meta, WriterSpace, ComingSpace) in
             guard !state.isClosed else { throw .closed }

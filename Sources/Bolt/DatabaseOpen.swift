@@ -31,7 +31,9 @@ extension Database {
         let capacity = max(options.mapCapacity, Int(size)) / meta.pageSize * meta.pageSize
         let mapping = try onDisk { () throws(DiskError) in try file.map(capacity: capacity) }
         let source = PageSource(path: file.path, pageSize: meta.pageSize, mapping: mapping)
-        let (free, isSealed) = try freePages(source, meta: meta, older: older, fileSize: size)
+        let (free, isSealed) =
+            options.isSecondLook
+            ? (FreePages(), false) : try freePages(source, meta: meta, older: older, fileSize: size)
         let space = WriterSpace(free: free, fileSize: size, isSealed: isSealed)
         return Database(
             file: file, source: source, options: options, meta: meta,
@@ -41,6 +43,7 @@ extension Database {
     private static func openOrCreate(
         _ path: String, on disk: any Disk, options: Options
     ) throws(BoltError) -> any DiskFile {
+        if options.isSecondLook { return try onDisk { () throws(DiskError) in try disk.open(path, .read) } }
         if let file = try openExisting(path, on: disk, options: options) { return file }
         let file = try onDisk { () throws(DiskError) in try disk.open(path + ".tmp.new", .create) }
         try lock(file)

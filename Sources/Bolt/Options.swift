@@ -9,6 +9,10 @@ extension Database {
         public var mapCapacity = 64 << 30
         /// Opens an existing file for reading only.
         public var readOnly = false
+        /// Opens for reading only, without the lock and without a look at the pages: for a second look at a file that
+        /// this process opens and checks at the same time. At most one commit may be made until the last transaction of
+        /// this one has ended, as the next one reuses pages.
+        public var isSecondLook = false
         /// Leaves out every sync. A crash of the machine may then lose the whole file.
         public var noSync = false
         /// Stores the free pages with each commit, as bbolt does by default and etcd does not. They are recomputed by

@@ -152,6 +152,14 @@ public final class Backend {
         return CommitBatch(changes: frozen)
     }
 
+    /// Reads from another view of the same version from now on.
+    public func move(to version: StoredVersion) {
+        precondition(!isCommitting, "the commit that runs brings a version of its own")
+        stored = version
+        size = version.statistics.size
+        sizeInUse = version.statistics.sizeInUse
+    }
+
     /// Takes over the version that the commit of the frozen batch has made.
     public func committed(_ result: consuming CommitResult) {
         precondition(isCommitting, "no commit is running")

@@ -25,6 +25,23 @@ public final class BackendFile: Sendable {
         self.options = options
     }
 
+    /// A version of the file at `path` to read from while `open` looks at every page of it on another thread. What
+    /// comes of it may be used only if that succeeds. It must be let go of before the second commit.
+    /// - Throws: also when buckets are missing.
+    /// - Complexity: O(1).
+    public static func readAhead(
+        _ path: String, on disk: any Disk, options: Options = Options()
+    ) throws(BackendError) -> StoredVersion {
+        var databaseOptions = Database.Options()
+        databaseOptions.mapCapacity = options.mapCapacity
+        databaseOptions.isSecondLook = true
+        let database: Database
+        do throws(BoltError) { database = try Database.open(path, on: disk, options: databaseOptions) } catch {
+            throw BackendError(error)
+        }
+        return try StoredVersion(database, named: "read ahead")
+    }
+
     /// Opens the file at `path` and creates what is missing of it: the file itself, and the buckets.
     /// - Throws: `.locked` when another process has it open.
     /// - Complexity: O(pages).

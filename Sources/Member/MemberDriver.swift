@@ -66,7 +66,8 @@ final class MemberDriver {
         // SAFETY: the worker takes the writer over, and nobody else keeps it.
         nonisolated(unsafe) let writer = files.makeWriter(configuration, clock: platform.clock)
         let backend = try Self.startBackendThread(
-            backendFile, SnapshotInstaller(files, core, configuration, platform.passwords),
+            backendFile,
+            SnapshotInstaller(files, core, configuration, platform.passwords, threads: platform.threads),
             pipeline: writer.pipeline, platform, inbox)
         backendThread = backend
         logThread = try Self.startLogThread(writer, platform, inbox) { backend.mailbox.post(.prepareSegment) }

@@ -251,7 +251,7 @@ package struct MemberOpener {
 
     mutating func openStore(_ file: BackendFile, _ cluster: RaftCluster) throws(MemberError) -> Applier {
         do {
-            let applier = try configuration.openApplier(file, passwords) { _ in cluster }
+            let applier = try configuration.openApplier(try file.read(), passwords) { _ in cluster }
             lines.append(LogLine(.info, "kvstore restored", ["current-rev": "\(applier.store.currentRevision)"]))
             return applier
         } catch {

@@ -26,6 +26,11 @@ package final class BackendSlot: Sendable {
     }
 }
 
+/// A file that another thread opens.
+private final class OpeningFile: Sendable {
+    let result = Mutex<Result<BackendFile, any Error>?>(nil)
+}
+
 /// Puts the database that came with a leader's snapshot in the place of the member's own.
 package struct SnapshotInstaller: Sendable {
     private let snapshots: Snapshotter
@@ -34,10 +39,15 @@ package struct SnapshotInstaller: Sendable {
     private let passwords: any Passwords
     private let localID: MemberID
     private let clusterID: ClusterID
+    private let threads: (any Threads)?
 
+    /// - Parameter threads: where the thread comes from that checks a database while its rows are read; nil for one
+    ///   after the other.
     package init(
-        _ files: OpenFiles, _ core: MemberCore, _ configuration: MemberConfiguration, _ passwords: any Passwords
+        _ files: OpenFiles, _ core: MemberCore, _ configuration: MemberConfiguration, _ passwords: any Passwords,
+        threads: (any Threads)? = nil
     ) {
+        self.threads = threads
         snapshots = files.snapshots
         disk = files.disk
         self.passwords = passwords
@@ -62,12 +72,9 @@ package struct SnapshotInstaller: Sendable {
     /// Takes the file at the backend's path into use in the place of the one that was there.
     private func openReplacement(in slot: BackendSlot, _ origin: String) throws(MemberError) -> Applier {
         do {
-            let file = try BackendFile.open(
-                configuration.backendPath, on: disk, options: configuration.backendFileOptions)
+            let (file, applier) = try open()
             try slot.replace(with: file).close()
-            return try configuration.openApplier(file, passwords) { [clusterID, localID] backend in
-                try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
-            }
+            return applier
         } catch {
             throw MemberError(
                 .corruption, "cannot read the database of \(origin), \(configuration.backendPath): \(error)")
@@ -110,6 +117,45 @@ package struct SnapshotInstaller: Sendable {
     }
 }
 
+extension SnapshotInstaller {
+    /// Opens the database, which looks at every page, while its rows are read on this thread. If reading fails it is
+    /// done again afterwards: the check knows better what is wrong.
+    private func open() throws -> (BackendFile, Applier) {
+        let opening = OpeningFile()
+        guard let threads,
+            let ahead = try? BackendFile.readAhead(
+                configuration.backendPath, on: disk, options: configuration.backendFileOptions),
+            let thread = try? threads.spawn(
+                named: "snapshot",
+                body: { [self] in
+                    let result = Result { try openFile() }
+                    opening.result.withLock { $0 = result }
+                })
+        else {
+            let file = try openFile()
+            return (file, try readState(try file.read()))
+        }
+        let early = try? readState(ahead)
+        thread.join()
+        guard let file = try opening.result.withLock({ $0.take() })?.get() else {
+            preconditionFailure("the thread has opened nothing and told no error")
+        }
+        guard let early else { return (file, try readState(try file.read())) }
+        early.backend.move(to: try file.read())
+        return (file, early)
+    }
+
+    private func openFile() throws(BackendError) -> BackendFile {
+        try BackendFile.open(configuration.backendPath, on: disk, options: configuration.backendFileOptions)
+    }
+
+    private func readState(_ version: StoredVersion) throws -> Applier {
+        try configuration.openApplier(version, passwords) { [clusterID, localID] backend in
+            try RaftCluster(id: clusterID, localID: localID, recoveringFrom: backend)
+        }
+    }
+}
+
 extension MemberConfiguration {
     var backendFileOptions: BackendFile.Options {
         var options = BackendFile.Options()
@@ -121,9 +167,9 @@ extension MemberConfiguration {
 
     /// Reads a member's state out of its backend file. O(rows).
     func openApplier(
-        _ file: BackendFile, _ passwords: any Passwords, cluster: (Backend) throws -> RaftCluster
+        _ version: StoredVersion, _ passwords: any Passwords, cluster: (Backend) throws -> RaftCluster
     ) throws -> Applier {
-        let backend = try Backend(try file.read(), limits: BackendLimits(batchOperations: backendBatchLimit))
+        let backend = try Backend(version, limits: BackendLimits(batchOperations: backendBatchLimit))
         var limits = ApplyLimits(quotaBytes: quotaBytes ?? 0)
         limits.minimumLeaseTTL = minimumLeaseTTL
         limits.persistsLeaseCheckpoints = persistsLeaseCheckpoints

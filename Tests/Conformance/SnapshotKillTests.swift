@@ -73,8 +73,8 @@ import Testing
         #expect(beforeTheEnd > 0, "every kill came too late")
     }
 
-    /// Each time in a cluster of its own: for 30 s after a snapshot has arrived the leader, be it etcd or Martlet, keeps
-    /// its log whole, and nobody would need another one.
+    /// Each time in a cluster of its own: for 30 s after a snapshot has arrived the leader, be it etcd or Martlet,
+    /// keeps its log whole, and nobody would need another one.
     /// - Returns: whether the process was killed before the snapshot was in use.
     private func kill(
         _ moment: Moment, _ round: Int, leading leader: ServerProgram, _ martlet: ServerProgram

@@ -90,6 +90,45 @@ import Testing
         try expectEqual(cluster, "seed \(seed), after the crash")
     }
 
+    /// Rows are read while another thread checks the file; what is applied and committed afterwards goes to that file.
+    @Test func rowsAreReadWhileTheDatabaseIsChecked() throws {
+        let cluster = try started()
+        let leader = try #require(cluster.leader)
+        let away = (leader + 1) % 3
+        cluster.installsOnTwoThreads = true
+        cluster.crash(away, .loseUnsynced)
+        for n in 0..<150 { try put("k\(n % 70)", "v\(n)", ticket: 1, at: leader, cluster) }
+        try cluster.restart(away)
+        #expect(try cluster.run { $0[away].isReady && $0[away].core.revision == $0[leader].core.revision })
+        #expect(cluster[away].lines.contains { $0.message == "applied snapshot" })
+        for n in 0..<70 { try put("k\(n)", "after", ticket: 2, at: away, cluster) }
+        try expectEqual(cluster, "after the snapshot")
+        cluster.crash(away, .loseUnsynced)
+        try cluster.restart(away)
+        #expect(try cluster.run { $0[away].isReady })
+        try expectEqual(cluster, "after the crash")
+    }
+
+    /// A database that was damaged on its way is refused, also if its rows can be read.
+    @Test(arguments: [false, true]) func aDamagedDatabaseIsNotInstalled(onTwoThreads: Bool) throws {
+        let cluster = try started()
+        let leader = try #require(cluster.leader)
+        let away = (leader + 1) % 3
+        cluster.installsOnTwoThreads = onTwoThreads
+        cluster.crash(away, .loseUnsynced)
+        for n in 0..<150 { try put("k\(n % 70)", "value \(n)", ticket: 1, at: leader, cluster) }
+        cluster.damage = { database in
+            // A byte of a value: nothing but the seal of its page tells.
+            guard let place = database.firstRange(of: Array("value 140".utf8))?.upperBound else { return }
+            database[place - 1] ^= 1
+        }
+        try cluster.restart(away)
+        let failure = try #require(throws: MemberError.self) {
+            _ = try cluster.run { $0[away].core.revision == $0[leader].core.revision }
+        }
+        #expect(failure.description.contains("checksum"), "\(failure)")
+    }
+
     /// A large database takes seconds to be read; the member's turns leave the processor to that.
     @Test func turnsRestWhileASnapshotIsInstalled() throws {
         let cluster = try started()

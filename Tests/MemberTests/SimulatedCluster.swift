@@ -38,6 +38,10 @@ final class SimulatedCluster {
     private(set) var accusations: UInt64 = 0
     private var accusers: [UInt64: Int] = [:]
     private(set) var databasesFetched = 0
+    /// Whether members that start from now on check snapshots on a thread of their own, as real ones do.
+    var installsOnTwoThreads = false
+    /// Changes databases on their way.
+    var damage: (inout [UInt8]) -> Void = { _ in }
     private let seed: UInt64
 
     init(_ count: Int, seed: UInt64 = 1, configure: (inout MemberConfiguration) -> Void = { _ in }) throws {
@@ -59,7 +63,8 @@ final class SimulatedCluster {
 
     private func make(_ i: Int) throws(MemberError) -> SimulatedMember {
         try SimulatedMember(
-            on: disks[i], clock: clock, seed: seed &* 100 &+ UInt64(i), configuration: configurations[i])
+            on: disks[i], clock: clock, seed: seed &* 100 &+ UInt64(i), configuration: configurations[i],
+            installsOnTwoThreads: installsOnTwoThreads)
     }
 
     subscript(i: Int) -> SimulatedMember {
@@ -158,7 +163,8 @@ final class SimulatedCluster {
                 continue
             }
             snapshotsSent += 1
-            let database = try snapshot.database.read(at: 0, count: Int(snapshot.database.size))
+            var database = try snapshot.database.read(at: 0, count: Int(snapshot.database.size))
+            damage(&database)
             try store(database, index, on: disks[receiver])
             members[receiver]?.receive(.messages([snapshot.message]))
             members[sender]?.receive(.snapshotSent(to: target, failed: false))

@@ -67,7 +67,7 @@ final class SimulatedMember {
 
     init(
         on disk: any Disk, clock: ManualClock, seed: UInt64 = 1,
-        configuration: MemberConfiguration = SimulatedMember.configuration()
+        configuration: MemberConfiguration = SimulatedMember.configuration(), installsOnTwoThreads: Bool = false
     ) throws(MemberError) {
         self.disk = disk
         self.clock = clock
@@ -80,7 +80,8 @@ final class SimulatedMember {
             opened.0, configuration: configuration, now: clock.now(), unixMilliseconds: clock.unixMilliseconds())
         writer = files.makeWriter(configuration, clock: clock)
         backend = BackendSlot(files.backend)
-        installer = SnapshotInstaller(files, core, configuration, LinuxPasswords())
+        installer = SnapshotInstaller(
+            files, core, configuration, LinuxPasswords(), threads: installsOnTwoThreads ? LinuxThreads() : nil)
     }
 
     func receive(_ report: PeerReport) { events.append(.peer(report)) }

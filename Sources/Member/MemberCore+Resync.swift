@@ -17,9 +17,7 @@ package struct FetchedDatabase: Sendable, Equatable {
 }
 
 /// What became of a fetched database, opened and read on the backend's thread.
-package enum ReplacedDatabase: @unchecked Sendable {
-    // SAFETY: the applier is made on the backend's thread, which keeps no reference, and used in the member's turns
-    // from then on.
+package enum ReplacedDatabase: Sendable {
     case replaced(InstalledSnapshot)
     /// It holds the state of an entry that has not been applied here yet.
     case early(LogIndex)

@@ -76,6 +76,17 @@ import Testing
         }
     }
 
+    /// Alters a member's data; the leader's check raises the alarm in its name.
+    private func expectAlarm(of wrong: Int, raisedBy leader: Int, in cluster: ClusterUnderTest) async throws {
+        try await fill(cluster)
+        try await cluster.moveLeadership(to: leader)
+        try await alter(wrong, in: cluster)
+        try await cluster.restart(wrong)
+        try await cluster.moveLeadership(to: leader)
+        let id = cluster.members[wrong].id
+        try await cluster.wait("the alarm") { try await alarms(cluster, at: leader) == [id] }
+    }
+
     /// One that cannot be asked to look at itself: etcd's alarm.
     @Test func aMartletLeaderNamesAnEtcd() async throws {
         guard let martlet = Programs.martlet(for: "naming an etcd"), let etcd = Programs.etcd35(for: "being named")
@@ -83,13 +94,7 @@ import Testing
         try await ClusterUnderTest.with(
             [martlet, martlet, etcd], arguments: ["--experimental-corrupt-check-time=500ms"]
         ) { cluster in
-            try await fill(cluster)
-            try await cluster.moveLeadership(to: 0)
-            try await alter(2, in: cluster)
-            try await cluster.restart(2)
-            try await cluster.moveLeadership(to: 0)
-            let id = cluster.members[2].id
-            try await cluster.wait("the alarm") { try await alarms(cluster, at: 0) == [id] }
+            try await expectAlarm(of: 2, raisedBy: 0, in: cluster)
             await #expect(throws: (any Error).self) { try await cluster.put("a", "b", at: 0) }
             await #expect(throws: (any Error).self) { try await cluster.put("a", "b", at: 1) }
         }
@@ -102,13 +107,7 @@ import Testing
         try await ClusterUnderTest.with(
             [etcd, etcd, martlet], arguments: ["--experimental-corrupt-check-time=1s"]
         ) { cluster in
-            try await fill(cluster)
-            try await cluster.moveLeadership(to: 0)
-            try await alter(2, in: cluster)
-            try await cluster.restart(2)
-            try await cluster.moveLeadership(to: 0)
-            let id = cluster.members[2].id
-            try await cluster.wait("the alarm") { try await alarms(cluster, at: 0) == [id] }
+            try await expectAlarm(of: 2, raisedBy: 0, in: cluster)
             let server = try #require(cluster.members[2].server)
             try await cluster.wait("quarantine") { server.log.contains("it serves no clients from now on") }
         }

@@ -18,18 +18,6 @@ import Testing
         return cluster
     }
 
-    private func ask(
-        _ body: ClientRequest.Body, at i: Int, _ cluster: SimulatedCluster
-    ) throws -> Result<[UInt8], EtcdError> {
-        cluster[i].post([ClientRequest(ticket: 1, body: body)])
-        #expect(try cluster.run { $0[i].responses[1] != nil })
-        return try #require(cluster[i].takeResponse(1))
-    }
-
-    private func put(_ key: String, _ value: String, at i: Int, _ cluster: SimulatedCluster) throws {
-        _ = try ask(try KV.put(key, value), at: i, cluster).get()
-    }
-
     private func compact(_ revision: Int64, at i: Int, _ cluster: SimulatedCluster) throws {
         let request = Etcdserverpb_CompactionRequest.with { $0.revision = revision }
         _ = try ask(.compaction(try request.serializedBytes()), at: i, cluster).get()

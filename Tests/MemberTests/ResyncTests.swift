@@ -9,18 +9,6 @@ import Testing
 
 /// A member whose data are proven to differ takes another's database, at any moment of which it may crash.
 @Suite struct ResyncTests {
-    private func ask(
-        _ body: ClientRequest.Body, at i: Int, _ cluster: SimulatedCluster
-    ) throws -> Result<[UInt8], EtcdError> {
-        cluster[i].post([ClientRequest(ticket: 1, body: body)])
-        #expect(try cluster.run { $0[i].responses[1] != nil })
-        return try #require(cluster[i].takeResponse(1))
-    }
-
-    private func put(_ key: String, _ value: String, at i: Int, _ cluster: SimulatedCluster) throws {
-        _ = try ask(try KV.put(key, value), at: i, cluster).get()
-    }
-
     /// A cluster of three, one follower of which has other data and runs.
     private func diverged(seed: UInt64 = 1, resyncs: Bool = true) throws -> (cluster: SimulatedCluster, wrong: Int) {
         let cluster = try SimulatedCluster(3, seed: seed) {

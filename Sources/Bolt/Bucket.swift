@@ -31,27 +31,32 @@ public struct Bucket: Sendable {
     /// A copy of the value of `key`, or nil if there is none or the key names a bucket.
     /// - Complexity: O(log n) and the value's length.
     public func get(_ key: [UInt8]) throws(BoltError) -> [UInt8]? {
-        let root = try root()
-        return try withBytes(key) { (key) throws(BoltError) -> [UInt8]? in
-            guard let (page, element) = try transaction.version.find(key, from: root), !element.isBucket else {
-                return nil
-            }
-            return page.value(element).array
-        }
+        guard let value = try valueBytes(of: key) else { return nil }
+        return withExtendedLifetime(transaction) { value.array }
     }
 
     /// Lends the value of `key` to `body` where it lies in the file, without a copy. Nil, and no call, if there is none
     /// or the key names a bucket. `body` must not close the transaction.
     /// - Complexity: O(log n).
+    @inlinable
     public func withValue<R>(
         for key: [UInt8], _ body: (Span<UInt8>) throws(BoltError) -> R
     ) throws(BoltError) -> R? {
+        guard let value = try valueBytes(of: key) else { return nil }
+        // The transaction keeps the page, and nothing else here keeps the transaction.
+        return try withExtendedLifetime(transaction) { () throws(BoltError) in try value.withSpan(body) }
+    }
+
+    /// Where the value of `key` lies in the file, good as long as the transaction is kept. Nil if there is none or the
+    /// key names a bucket.
+    @usableFromInline
+    func valueBytes(of key: [UInt8]) throws(BoltError) -> PageBytes? {
         let root = try root()
-        return try withBytes(key) { (key) throws(BoltError) -> R? in
+        return try withBytes(key) { (key) throws(BoltError) -> PageBytes? in
             guard let (page, element) = try transaction.version.find(key, from: root), !element.isBucket else {
                 return nil
             }
-            return try page.value(element).withSpan(body)
+            return page.value(element)
         }
     }
 

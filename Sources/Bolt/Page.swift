@@ -6,15 +6,19 @@ struct Page {
     let id: UInt64
     let count: Int
     let isLeaf: Bool
-    let source: PageSource
+    /// Whoever has a page keeps the transaction alive that it is of, as for its bytes, and that keeps the source. So a
+    /// page is a plain value: looking for a key counts no references.
+    unowned(unsafe) let source: PageSource
 
     /// Further pages that belong to this one.
     var overflow: Int { bytes.count / source.pageSize - 1 }
 
-    func corrupted(_ reason: String) -> BoltError { .corrupted(file: source.path, page: id, reason: reason) }
+    @inline(never) func corrupted(_ reason: @autoclosure () -> String) -> BoltError {
+        .corrupted(file: source.path, page: id, reason: reason())
+    }
 
     /// Checks the header in `bytes`, whose length is already known to be right.
-    init(bytes: PageBytes, id: UInt64, source: PageSource) throws(BoltError) {
+    @inline(__always) init(bytes: PageBytes, id: UInt64, source: PageSource) throws(BoltError) {
         let flags = bytes.u16(at: 8)
         self.bytes = bytes
         self.id = id
@@ -64,7 +68,9 @@ struct Page {
     }
 
     /// The first leaf element whose key is not below `key`, and whether it is equal. `count` when all are below.
-    func lowerBound(_ key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> (index: Int, found: Bool) {
+    @inline(__always) func lowerBound(_ key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> (
+        index: Int, found: Bool
+    ) {
         let range = try narrow(key, span) { (index) throws(BoltError) in self.key(try leafElement(index)) }
         var low = range.lowerBound
         var high = range.upperBound
@@ -78,7 +84,7 @@ struct Page {
     }
 
     /// The branch element below which `key` is: the last whose key is not above it, or the first.
-    func childIndex(for key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> Int {
+    @inline(__always) func childIndex(for key: PageBytes, in span: KeySpan? = nil) throws(BoltError) -> Int {
         let range = try narrow(key, span) { (index) throws(BoltError) in self.key(try branchElement(index)) }
         var low = range.lowerBound
         var high = range.upperBound
@@ -90,7 +96,7 @@ struct Page {
     }
 
     /// Where the keys below branch element `index` lie, as far as this page tells.
-    func childSpan(_ index: Int, in span: KeySpan?) throws(BoltError) -> KeySpan? {
+    @inline(__always) func childSpan(_ index: Int, in span: KeySpan?) throws(BoltError) -> KeySpan? {
         let first = key(try branchElement(index)).leadingWord
         let next = index &+ 1
         if next < count { return KeySpan(first: first, beyond: key(try branchElement(next)).leadingWord) }
@@ -151,7 +157,9 @@ struct BranchElement {
 }
 
 extension PageSource {
-    func corrupted(_ page: UInt64, _ reason: String) -> BoltError { .corrupted(file: path, page: page, reason: reason) }
+    @inline(never) func corrupted(_ page: UInt64, _ reason: @autoclosure () -> String) -> BoltError {
+        .corrupted(file: path, page: page, reason: reason())
+    }
 
     /// The branch or leaf page `id` of a version with `pageCount` pages.
     @inline(__always) func page(_ id: UInt64, pageCount: UInt64) throws(BoltError) -> Page {
@@ -160,7 +168,7 @@ extension PageSource {
     }
 
     /// The bytes of page `id` and its overflow, after checking that they are inside the version.
-    func span(_ id: UInt64, pageCount: UInt64) throws(BoltError) -> PageBytes {
+    @inline(__always) func span(_ id: UInt64, pageCount: UInt64) throws(BoltError) -> PageBytes {
         guard id >= Layout.firstPage, id < pageCount else {
             throw corrupted(id, "referenced, but the pages go from 2 to \(pageCount - 1)")
         }

@@ -9,9 +9,10 @@ internal import Platform
 /// SAFETY: the holder keeps the memory's owner alive for as long as it uses the view: the transaction (which retains
 /// the mapping and, as a registered reader or as the writer, keeps its pages from being overwritten), the node, or the
 /// closure of `withBytes`. The view itself only reads, so it may cross threads.
+@usableFromInline
 struct PageBytes: @unchecked Sendable {
-    private let base: UnsafeRawPointer
-    let count: Int
+    @usableFromInline let base: UnsafeRawPointer
+    @usableFromInline let count: Int
 
     fileprivate init(base: UnsafeRawPointer, count: Int) {
         self.base = base
@@ -80,7 +81,8 @@ struct PageBytes: @unchecked Sendable {
     }
 
     /// Lends the bytes to `body`.
-    @inline(__always) func withSpan<R>(_ body: (Span<UInt8>) throws(BoltError) -> R) throws(BoltError) -> R {
+    @inlinable @inline(__always)
+    func withSpan<R>(_ body: (Span<UInt8>) throws(BoltError) -> R) throws(BoltError) -> R {
         // SAFETY: the span cannot leave the call, during which the owner is alive.
         let buffer = UnsafeBufferPointer(start: base.assumingMemoryBound(to: UInt8.self), count: count)
         return try body(buffer.span)
@@ -146,11 +148,14 @@ final class PageSource: @unchecked Sendable {
     let capacity: Int
     private let mapping: any DiskMapping
     private let base: UnsafeRawPointer
+    /// Pages of address space.
+    private let pageCapacity: Int
 
     init(path: String, pageSize: Int, mapping: any DiskMapping) {
         self.path = path
         self.pageSize = pageSize
         self.capacity = mapping.capacity
+        pageCapacity = mapping.capacity / pageSize
         self.mapping = mapping
         // SAFETY: `mapping` is retained as long as `base` is used.
         self.base = mapping.base
@@ -158,7 +163,7 @@ final class PageSource: @unchecked Sendable {
 
     /// `pages` pages from page `id` on. The caller knows that they lie inside the file.
     @inline(__always) func bytes(_ id: UInt64, pages: Int) -> PageBytes {
-        precondition(pages > 0 && id <= UInt64(capacity / pageSize &- pages))
+        precondition(pages > 0 && id <= UInt64(pageCapacity &- pages))
         // SAFETY: inside the reserved address space by the line above, inside the file by the caller's word.
         return PageBytes(base: base + Int(id) &* pageSize, count: pages &* pageSize)
     }

@@ -43,6 +43,7 @@ struct Timings {
         return try body()
     }
 
+    var nanosecondsInAll: UInt64 { nanoseconds.reduce(0, +) }
     var longest: String { String(format: "%.1f ms", Double(nanoseconds.max() ?? 0) / 1e6) }
 
     /// `n 100, p50 0.1 ms, p99 0.2 ms, p99.9 0.3 ms, longest 0.4 ms`

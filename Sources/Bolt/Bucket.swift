@@ -31,7 +31,7 @@ public struct Bucket: Sendable {
     /// A copy of the value of `key`, or nil if there is none or the key names a bucket.
     /// - Complexity: O(log n) and the value's length.
     public func get(_ key: [UInt8]) throws(BoltError) -> [UInt8]? {
-        guard let value = try valueBytes(of: key) else { return nil }
+        guard let value = try valueBytes(of: key.span) else { return nil }
         return withExtendedLifetime(transaction) { value.array }
     }
 
@@ -42,6 +42,14 @@ public struct Bucket: Sendable {
     public func withValue<R>(
         for key: [UInt8], _ body: (Span<UInt8>) throws(BoltError) -> R
     ) throws(BoltError) -> R? {
+        try withValue(for: key.span, body)
+    }
+
+    /// Likewise for a key that lies somewhere else than in an array.
+    @inlinable
+    public func withValue<R>(
+        for key: Span<UInt8>, _ body: (Span<UInt8>) throws(BoltError) -> R
+    ) throws(BoltError) -> R? {
         guard let value = try valueBytes(of: key) else { return nil }
         // The transaction keeps the page, and nothing else here keeps the transaction.
         return try withExtendedLifetime(transaction) { () throws(BoltError) in try value.withSpan(body) }
@@ -50,7 +58,7 @@ public struct Bucket: Sendable {
     /// Where the value of `key` lies in the file, good as long as the transaction is kept. Nil if there is none or the
     /// key names a bucket.
     @usableFromInline
-    func valueBytes(of key: [UInt8]) throws(BoltError) -> PageBytes? {
+    func valueBytes(of key: Span<UInt8>) throws(BoltError) -> PageBytes? {
         let root = try root()
         return try withBytes(key) { (key) throws(BoltError) -> PageBytes? in
             guard let (page, element) = try transaction.version.find(key, from: root), !element.isBucket else {

@@ -131,9 +131,15 @@ struct PageBytes: @unchecked Sendable {
 /// Lends an array's bytes to `body` as a view.
 @inline(__always)
 func withBytes<R>(_ array: [UInt8], _ body: (PageBytes) throws(BoltError) -> R) throws(BoltError) -> R {
-    try array.withUnsafeBufferPointer { (buffer) throws(BoltError) -> R in
+    try withBytes(array.span, body)
+}
+
+/// Lends a span's bytes to `body` as a view.
+@inline(__always)
+func withBytes<R>(_ span: Span<UInt8>, _ body: (PageBytes) throws(BoltError) -> R) throws(BoltError) -> R {
+    try span.withUnsafeBufferPointer { (buffer) throws(BoltError) -> R in
         guard let base = buffer.baseAddress else { return try body(.empty) }
-        // SAFETY: the array's storage is pinned for the closure.
+        // SAFETY: what the span is of stays where it is for the closure.
         return try body(PageBytes(base: UnsafeRawPointer(base), count: buffer.count))
     }
 }

@@ -45,7 +45,8 @@ extension Backend {
             out.append(contentsOf: frozen.rows.bytes[range])
             return true
         case nil:
-            return try stored.appendValue(of: RowKey(revision).encoded, in: .key, field: field, to: &out)
+            let key = RowKey.bytes(of: revision)
+            return try stored.appendValue(of: key.span, in: .key, field: field, to: &out)
         }
     }
 

@@ -20,8 +20,8 @@ package struct RevisionHistory: Sendable {
     /// no append and no compaction ever moves more than a chunk, whatever the key has been through.
     static let chunkEntries = 1024
 
-    /// Slot 0 stands for "no history" and is never used. The newest entries of each key; not empty while in use.
-    private var slots: [[Entry]] = [[]]
+    /// The newest entries of each key; not empty while in use. Slot 0 stands for "no history" and is never used.
+    private var slots = SlotTable()
     /// The full chunks of keys that have more, oldest first.
     private var older: [UInt32: [[Entry]]] = [:]
     private var free = FreeSlots()
@@ -36,35 +36,33 @@ package struct RevisionHistory: Sendable {
     package mutating func append(_ entry: Entry, to slot: UInt32) -> UInt32 {
         count += 1
         if slot != 0 {
-            if slots[Int(slot)].count == Self.chunkEntries {
-                older[slot, default: []].append(slots[Int(slot)])
-                slots[Int(slot)] = []
+            if slots[slot].count == Self.chunkEntries {
+                older[slot, default: []].append(slots[slot].entries)
+                slots[slot] = .empty
             }
-            slots[Int(slot)].append(entry)
+            slots[slot].append(entry)
             return slot
         }
         if let reused = free.take() {
-            slots[Int(reused)].append(entry)
+            slots[reused] = .one(entry)
             return reused
         }
-        slots.append([entry])
-        return UInt32(slots.count - 1)
+        return slots.append(.one(entry))
     }
 
     /// The entries of a slot. O(n).
-    package func entries(of slot: UInt32) -> [Entry] { chunks(before: slot).flatMap { $0 } + slots[Int(slot)] }
+    package func entries(of slot: UInt32) -> [Entry] { chunks(before: slot).flatMap { $0 } + slots[slot].entries }
 
     private func chunks(before slot: UInt32) -> [[Entry]] {
         // Most slots are short, and a store without a long one asks nothing.
-        if older.isEmpty || slots[Int(slot)].isEmpty { return [] }
+        if older.isEmpty || slots[slot].count == 0 { return [] }
         return older[slot] ?? []
     }
 
     /// The newest entry of a slot that is not after `revision`. O(log n).
     package func newest(in slot: UInt32, through revision: Int64) -> Entry? {
         guard slot != 0 else { return nil }
-        let position = Self.upperBound(slots[Int(slot)], revision)
-        if position > 0 { return slots[Int(slot)][position - 1] }
+        if let entry = slots[slot].newest(through: revision) { return entry }
         let chunks = chunks(before: slot)
         let chunk = Self.firstChunk(of: chunks, after: revision)
         guard chunk > 0 else { return nil }
@@ -72,7 +70,7 @@ package struct RevisionHistory: Sendable {
     }
 
     /// How many of the entries are not after `revision`.
-    private static func upperBound(_ entries: [Entry], _ revision: Int64) -> Int {
+    fileprivate static func upperBound(_ entries: [Entry], _ revision: Int64) -> Int {
         var low = 0
         var high = entries.count
         while low < high {
@@ -105,8 +103,8 @@ package struct RevisionHistory: Sendable {
     /// Drops everything of a slot. O(chunks).
     package mutating func release(_ slot: UInt32) {
         guard slot != 0 else { return }
-        count -= slots[Int(slot)].count
-        slots[Int(slot)] = []
+        count -= slots[slot].count
+        slots[slot] = .empty
         if !older.isEmpty, let chunks = older.removeValue(forKey: slot) {
             count -= chunks.reduce(0) { $0 + $1.count }
         }
@@ -118,36 +116,131 @@ package struct RevisionHistory: Sendable {
     private mutating func drop(from slot: UInt32, before entry: Entry, keeping: Bool) -> UInt32 {
         if !older.isEmpty, var chunks = older.removeValue(forKey: slot) {
             let chunk = Self.firstChunk(of: chunks, after: entry.main)
-            let isInTail = slots[Int(slot)].first.map { $0.main <= entry.main } ?? false
+            let isInTail = slots[slot].first.map { $0.main <= entry.main } ?? false
             let whole = isInTail ? chunks.count : chunk - 1
             count -= chunks.prefix(whole).reduce(0) { $0 + $1.count }
             chunks.removeFirst(whole)
             if !isInTail {
-                Self.drop(&chunks[0], before: entry, keeping: keeping, &count)
+                count -= Self.drop(&chunks[0], before: entry, keeping: keeping)
                 if chunks[0].isEmpty { chunks.removeFirst() }
             }
             if !chunks.isEmpty { older[slot] = chunks }
             guard isInTail else { return slot }
         }
-        Self.drop(&slots[Int(slot)], before: entry, keeping: keeping, &count)
-        guard slots[Int(slot)].isEmpty else { return slot }
+        count -= slots[slot].drop(before: entry, keeping: keeping)
+        guard slots[slot].count == 0 else { return slot }
         free.add(slot)
         return 0
     }
 
     /// Likewise for one array, which gives up the memory that it no longer needs.
-    private static func drop(_ entries: inout [Entry], before entry: Entry, keeping: Bool, _ count: inout Int) {
+    /// - Returns: how many were dropped.
+    fileprivate static func drop(_ entries: inout [Entry], before entry: Entry, keeping: Bool) -> Int {
         let position = upperBound(entries, entry.main) - (keeping ? 1 : 0)
-        guard position > 0 else { return }
-        count -= position
+        guard position > 0 else { return 0 }
         entries = position == entries.count ? [] : Array(entries.dropFirst(position))
+        return position
+    }
+
+    /// The newest entries of a key, oldest first. A single one, which is what most keys have, stands in the slot
+    /// itself: a block of memory for each would take four times as much, and a compaction would give back a million.
+    fileprivate enum Tail: Sendable {
+        case one(Entry)
+        /// None while the slot is not in use.
+        case many([Entry])
+
+        static let empty = Tail.many([])
+
+        var count: Int {
+            switch self {
+            case .one: 1
+            case .many(let entries): entries.count
+            }
+        }
+
+        var first: Entry? {
+            switch self {
+            case .one(let entry): entry
+            case .many(let entries): entries.first
+            }
+        }
+
+        var entries: [Entry] {
+            switch self {
+            case .one(let entry): [entry]
+            case .many(let entries): entries
+            }
+        }
+
+        func newest(through revision: Int64) -> Entry? {
+            switch self {
+            case .one(let entry): return entry.main <= revision ? entry : nil
+            case .many(let entries):
+                let position = upperBound(entries, revision)
+                return position > 0 ? entries[position - 1] : nil
+            }
+        }
+
+        mutating func append(_ entry: Entry) {
+            switch consume self {
+            case .one(let first): self = .many([first, entry])
+            case .many(var entries):
+                if entries.isEmpty {
+                    self = .one(entry)
+                } else {
+                    entries.append(entry)
+                    self = .many(entries)
+                }
+            }
+        }
+
+        /// Drops the entries before `entry`, and that as well unless it is kept.
+        /// - Returns: how many.
+        mutating func drop(before entry: Entry, keeping: Bool) -> Int {
+            switch consume self {
+            case .one(let only):
+                let drops = only.main <= entry.main && !keeping
+                self = drops ? .empty : .one(only)
+                return drops ? 1 : 0
+            case .many(var entries):
+                let dropped = RevisionHistory.drop(&entries, before: entry, keeping: keeping)
+                self = entries.count == 1 ? .one(entries[0]) : .many(entries)
+                return dropped
+            }
+        }
     }
 }
 
-/// Numbers of slots to be used again, as a stack in pieces: to grow as one array it would now and then copy millions of
-/// them in one step.
+/// The slots, in pieces: to grow as one array they would now and then be copied, millions of them in one step.
+private struct SlotTable: Sendable {
+    private static let pieceBits: UInt32 = 10
+
+    private var pieces: [[RevisionHistory.Tail]] = []
+
+    init() { _ = append(.empty) }
+
+    subscript(slot: UInt32) -> RevisionHistory.Tail {
+        _read { yield pieces[Int(slot >> Self.pieceBits)][Int(slot & (1 << Self.pieceBits - 1))] }
+        _modify { yield &pieces[Int(slot >> Self.pieceBits)][Int(slot & (1 << Self.pieceBits - 1))] }
+    }
+
+    /// - Returns: the new slot's number.
+    mutating func append(_ tail: RevisionHistory.Tail) -> UInt32 {
+        if pieces.last.map({ $0.count == 1 << Self.pieceBits }) ?? true {
+            pieces.append([])
+            pieces[pieces.count - 1].reserveCapacity(1 << Self.pieceBits)
+        }
+        pieces[pieces.count - 1].append(tail)
+        return UInt32(pieces.count - 1) << Self.pieceBits | UInt32(pieces[pieces.count - 1].count - 1)
+    }
+}
+
+/// Numbers of slots to be used again, as a stack in pieces, for the same reason.
 private struct FreeSlots: Sendable {
-    private static let pieceEntries = 4096
+    /// 1 KiB. glibc puts small blocks that are freed aside and sorts them in when it is asked for a block of that size
+    /// or more. A compaction that frees the entries of many keys asks for nothing else, so with larger pieces there
+    /// would be thousands to sort in at once, which takes most of a millisecond.
+    private static let pieceEntries = 256
 
     private var pieces: [[UInt32]] = []
 

@@ -40,6 +40,18 @@ public struct RowKey: Hashable, Comparable, Sendable {
         if isTombstone { out.append(RowKey.tombstoneMark) }
     }
 
+    /// The key of a revision's row that is no tombstone, without an array for it.
+    static func bytes(of revision: Revision) -> InlineArray<17, UInt8> {
+        var bytes = InlineArray<17, UInt8>(repeating: separator)
+        let (main, sub) = (UInt64(bitPattern: revision.main), UInt64(bitPattern: revision.sub))
+        for i in 0..<8 {
+            let shift = UInt64(56 - 8 * i)
+            bytes[i] = UInt8(truncatingIfNeeded: main >> shift)
+            bytes[9 + i] = UInt8(truncatingIfNeeded: sub >> shift)
+        }
+        return bytes
+    }
+
     public var encoded: [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(encodedSize)

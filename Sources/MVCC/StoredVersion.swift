@@ -45,7 +45,7 @@ public struct StoredVersion: Sendable {
     /// Appends the value of `key` to `out`, as a length-delimited field if `field` is given.
     /// - Returns: whether there is such a key.
     func appendValue(
-        of key: [UInt8], in bucket: BackendBucket, field: Int?, to out: inout [UInt8]
+        of key: Span<UInt8>, in bucket: BackendBucket, field: Int?, to out: inout [UInt8]
     ) throws(BackendError) -> Bool {
         do throws(BoltError) {
             let found: Void? = try buckets[bucket.rawValue]?.withValue(for: key) { (value) throws(BoltError) in

@@ -59,6 +59,49 @@ import Testing
         }
     }
 
+    /// More keys than a piece of slots has, with none to three revisions each, which stand in the slot or beside it.
+    @Test(arguments: 1...4 as ClosedRange<UInt64>) func agreesWithManyShortLists(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var history = RevisionHistory()
+        var model: [(slot: UInt32, entries: [Revised])] = Array(repeating: (0, []), count: 3000)
+        var main: Int64 = 0
+        for _ in 0..<6 {
+            for key in model.indices where Int.random(in: 0..<3, using: &random) > 0 {
+                for _ in 0..<Int.random(in: 1...2, using: &random) {
+                    main += 1
+                    let isTombstone = Int.random(in: 0..<3, using: &random) == 0
+                    model[key].slot = history.append(
+                        .init(main: main, sub: 0, isTombstone: isTombstone), to: model[key].slot)
+                    model[key].entries.append(Revised(main: main, isTombstone: isTombstone))
+                }
+            }
+            let at = main - Int64.random(in: 0...3000, using: &random)
+            for key in model.indices where model[key].slot != 0 {
+                if Int.random(in: 0..<8, using: &random) == 0 {
+                    history.release(model[key].slot)
+                    model[key] = (0, [])
+                    continue
+                }
+                let (left, kept) = compacted(model[key].entries, at: at)
+                let result = history.compact(model[key].slot, at: at)
+                #expect(result.kept == kept && (result.slot == 0) == left.isEmpty, "seed \(seed), key \(key)")
+                model[key] = (result.slot, left)
+            }
+            var wrong = 0
+            for (slot, entries) in model where slot != 0 {
+                if history.entries(of: slot).map(revised) != entries { wrong += 1 }
+                for revision in [at, at + 1, entries[0].main, main] {
+                    let newest = entries.last { $0.main <= revision }
+                    if history.newest(in: slot, through: revision).map(revised) != newest { wrong += 1 }
+                }
+            }
+            #expect(wrong == 0, "seed \(seed)")
+            #expect(history.count == model.reduce(0) { $0 + $1.entries.count }, "seed \(seed)")
+            let slots = model.map(\.slot).filter { $0 != 0 }
+            #expect(Set(slots).count == slots.count, "seed \(seed)")
+        }
+    }
+
     @Test func slotsAreUsedAgain() {
         var history = RevisionHistory()
         let slots = (1...10_000).map { history.append(.init(main: Int64($0), sub: 0, isTombstone: false), to: 0) }

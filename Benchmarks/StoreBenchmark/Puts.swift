@@ -86,13 +86,16 @@ private func measureGets(_ bucket: Bucket, seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let keys = (0..<500_000).map { _ in rowKey(random.next(below: total)) }
     var found = 0
+    let start = Timings.threadTime()
     let gets = try seconds {
         for key in keys {
             found += try bucket.withValue(for: key) { (value) throws(BoltError) in value.count } ?? 0
         }
     }
+    let processor = Double(Timings.threadTime() - start) * 1e-9
     precondition(found == keys.count * 256)
-    print("random gets: \(Int(Double(keys.count) / gets)) /s")
+    print(
+        "random gets: \(Int(Double(keys.count) / gets)) /s, \(Int(Double(keys.count) / processor)) /s of the processor")
 }
 
 /// Copies of a version in pieces of 1 MiB, alone and while commits go on.

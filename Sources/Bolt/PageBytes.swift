@@ -1,5 +1,6 @@
 // The one file of this module that touches memory through pointers. Everything else works on the checked views below.
 
+internal import CPrefetch
 internal import Platform
 
 /// A view of bytes that somebody else keeps alive: a page in the mapping, an item of a node, a caller's key.
@@ -153,7 +154,7 @@ final class PageSource: @unchecked Sendable {
     let pageSize: Int
     let capacity: Int
     private let mapping: any DiskMapping
-    private let base: UnsafeRawPointer
+    fileprivate let base: UnsafeRawPointer
     /// Pages of address space.
     private let pageCapacity: Int
 
@@ -172,6 +173,16 @@ final class PageSource: @unchecked Sendable {
         precondition(pages > 0 && id <= UInt64(pageCapacity &- pages))
         // SAFETY: inside the reserved address space by the line above, inside the file by the caller's word.
         return PageBytes(base: base + Int(id) &* pageSize, count: pages &* pageSize)
+    }
+}
+
+extension PageSource {
+    /// Lets the processor fetch the line at `offset` of page `id`, if there is one, without waiting for it.
+    @inline(__always) func prefetch(_ id: UInt64, at offset: Int) {
+        let address = UInt(bitPattern: base) &+ UInt(truncatingIfNeeded: id) &* UInt(pageSize) &+ UInt(offset)
+        // SAFETY: nothing is read, and the processor ignores an address at which there is nothing, so `id` may be
+        // wrong.
+        martlet_prefetch(UnsafeRawPointer(bitPattern: address))
     }
 }
 

@@ -18,7 +18,14 @@ struct Version: Sendable {
             guard depth < Layout.maxDepth else { throw page.corrupted("deeper than \(Layout.maxDepth) levels") }
             let index = try page.childIndex(for: key, in: span)
             span = try page.childSpan(index, in: span)
-            page = try self.page(try page.branchElement(index).child)
+            let child = try page.branchElement(index).child
+            // Begun before the page is known to be one: what a damaged branch names is fetched for nothing.
+            if let place = span?.likelyPlace(of: key, pageSize: source.pageSize) {
+                source.prefetch(child, at: place.element)
+                source.prefetch(child, at: place.key)
+                source.prefetch(child, at: place.key &+ 64)
+            }
+            page = try self.page(child)
         }
         let (index, found) = try page.lowerBound(key, in: span)
         guard found else { return nil }

@@ -18,7 +18,7 @@ enum LayerRules {
         "RaftProto": ["Base", "RaftCore", "EtcdProto"],
         "WAL": ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto", "Synchronization"],
         "SnapshotStore": ["Base", "Platform", "RaftCore", "RaftProto", "EtcdProto"],
-        "Bolt": ["Base", "Platform", "Synchronization"],
+        "Bolt": ["Base", "Platform", "CPrefetch", "Synchronization"],
         "MVCC": ["Base", "Platform", "Bolt", "EtcdProto"],
         "Leasing": ["Base", "Platform", "MVCC"],
         "Membership": ["Base", "Platform", "MVCC", "EtcdProto", "Crypto"],
@@ -59,7 +59,7 @@ enum LayerRules {
 
     static func findings(_ file: SourceText) -> [Finding] {
         guard file.path.hasPrefix("Sources/"), file.target != "TestSupport", file.target != "CNGHTTP2",
-            file.target != "CZlib", file.target != "CCrypt", file.target != "CResolv"
+            file.target != "CZlib", file.target != "CCrypt", file.target != "CResolv", file.target != "CPrefetch"
         else {
             return []
         }

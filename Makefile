@@ -47,9 +47,10 @@ test: deps peers ## All tests, end-to-end tests against real etcd included
 
 .PHONY: soak
 soak: deps peers build ## The long form of the tests that have one
-	$(SWIFT) build --build-tests
-	MARTLET_SOAK=1 $(SWIFT) test --skip-build --skip '$(LIVE)'
-	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet $(SWIFT) test --skip-build --no-parallel --filter '$(LIVE)'
+	$(SWIFT) build -c release --build-tests
+	MARTLET_SOAK=1 $(SWIFT) test -c release --skip-build --skip '$(LIVE)'
+	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet \
+	    $(SWIFT) test -c release --skip-build --no-parallel --filter '$(LIVE)'
 	MARTLET_TARGETS=RaftCoreTests $(SWIFT) build -c release --build-tests --scratch-path .build/raft
 	MARTLET_TARGETS=RaftCoreTests RAFT_SOAK_SECONDS=$${RAFT_SOAK_SECONDS:-600} \
 	    $(SWIFT) test -c release --skip-build --scratch-path .build/raft --filter RaftCoreTests

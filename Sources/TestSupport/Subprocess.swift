@@ -79,7 +79,14 @@ public final class ChildProcess: Sendable {
         process.standardOutput = try Self.sink(outputPath)
         process.standardError = errorPath == outputPath ? process.standardOutput : try Self.sink(errorPath)
         // Foundation's spawning is not safe against itself on several threads.
-        try Self.spawning.withLock { _ in try process.run() }
+        try Self.spawning.withLock { _ in
+            let keeper = ChildKeeper.shared
+            process.terminationHandler = { keeper?.forget($0.processIdentifier) }
+            try process.run()
+            keeper?.keep(process.processIdentifier)
+            // It may have ended before it was noted.
+            if !process.isRunning { keeper?.forget(process.processIdentifier) }
+        }
         self.process = process
         pid = process.processIdentifier
     }

@@ -1,0 +1,54 @@
+import Foundation
+import Synchronization
+
+/// Ends the programs that tests have started if the tests themselves are ended: a killed run of tests would leave its
+/// servers behind, which keep ports, memory and processor time.
+///
+/// A shell waits on a pipe that only this process writes to. Whatever ends this process closes the pipe; the shell then
+/// kills those that are still noted.
+public final class ChildKeeper: Sendable {
+    /// That of this process.
+    static let shared = try? ChildKeeper()
+
+    private static let script = """
+        trap '' HUP INT TERM
+        kept=' '
+        while read -r change pid; do
+            case $change in
+            keep) kept="$kept$pid " ;;
+            forget) case "$kept" in *" $pid "*) kept="${kept%% $pid *} ${kept#* $pid }" ;; esac ;;
+            esac
+        done
+        for pid in $kept; do kill -KILL "$pid"; done 2>/dev/null
+        """
+
+    private let shell: Process
+    private let notes: Mutex<FileHandle>
+
+    public init() throws {
+        let pipe = Pipe()
+        shell = Process()
+        shell.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        // A session of its own, so that a signal to the tests' group does not reach it.
+        shell.arguments = ["setsid", "sh", "-c", Self.script]
+        shell.standardInput = pipe.fileHandleForReading
+        shell.standardOutput = FileHandle.nullDevice
+        shell.standardError = FileHandle.nullDevice
+        try shell.run()
+        try pipe.fileHandleForReading.close()
+        notes = Mutex(pipe.fileHandleForWriting)
+    }
+
+    public func keep(_ pid: Int32) { note("keep \(pid)") }
+
+    /// To be called when the program has ended: its number may be given to another.
+    public func forget(_ pid: Int32) { note("forget \(pid)") }
+
+    private func note(_ line: String) {
+        // The tests do not depend on it.
+        notes.withLock { try? $0.write(contentsOf: Data((line + "\n").utf8)) }
+    }
+
+    /// As if this process ended.
+    public func close() { notes.withLock { try? $0.close() } }
+}

@@ -63,15 +63,18 @@ public final class CombiningWorker<State, Element: Sendable>: Sendable {
             switch place {
             case .here: shared.takeTurns(as: taker)
             case .thread: shared.parker.unpark()
-            case .later: break
+            case .later: shared.isLeft.store(true, ordering: .relaxed)
             }
             return true
         }
     }
 
-    /// Takes a turn for what waits, unless nothing does or somebody else is at it.
+    /// Takes a turn for what was left to whoever comes next, unless somebody else is at it. What the thread has been
+    /// woken for is its own.
     @inlinable public func help() {
-        if !shared.mailbox.isEmpty { shared.takeTurns(as: .busy) }
+        if shared.isLeft.load(ordering: .relaxed), shared.isLeft.exchange(false, ordering: .relaxed) {
+            shared.takeTurns(as: .busy)
+        }
     }
 
     /// Takes turns until nothing waits, after whoever is at it.
@@ -110,6 +113,8 @@ public final class CombiningWorker<State, Element: Sendable>: Sendable {
     @usableFromInline let mailbox: Mailbox<Element>
     @usableFromInline let parker: any Parking
     @usableFromInline let stopping = Atomic<Bool>(false)
+    /// Something was posted for whoever comes next, and nobody has come yet.
+    @usableFromInline let isLeft = Atomic<Bool>(false)
     @usableFromInline let clock: any Clock
     @usableFromInline let turns: Mutex<Turns<State, Element>>
 

@@ -111,6 +111,23 @@ import Testing
         #expect(ledger.threads.last == Self.thread)
     }
 
+    @Test("Who helps leaves alone what the thread has been woken for")
+    func helpIsForWhatWasLeft() throws {
+        let done = Parker()
+        let worker = try started { ledger in
+            if ledger.seen.count == 200 { done.unpark() }
+            return nil
+        }
+        for i in 0..<200 {
+            #expect(worker.post(i, at: .thread))
+            worker.help()
+        }
+        #expect(done.park(until: LinuxClock().now() + .seconds(10)))
+        let ledger = ledger(worker)
+        #expect(ledger.seen == Array(0..<200))
+        #expect(!ledger.threads.contains(Self.thread))
+    }
+
     @Test("The thread takes the turn that is due, also when a poster's turn has set the time")
     func timer() throws {
         let done = Parker()

@@ -37,20 +37,22 @@ package struct HeldCommits {
     package mutating func filter(_ messages: inout [Message], at now: Instant) {
         if messages.isEmpty && held.isEmpty { return }
         askers.removeAll { now - $0.last >= Self.eagerness }
-        var kept: [Message] = []
-        kept.reserveCapacity(messages.count)
-        for message in messages {
-            if message.type == .append || message.type == .snapshot {
+        var kept = 0
+        for index in messages.indices {
+            let type = messages[index].type
+            let peer = messages[index].to
+            if type == .append || type == .snapshot {
                 // Whatever goes to the peer now tells more than what was held.
-                held.removeAll { $0.to == message.to }
+                held.removeAll { $0.to == peer }
             }
-            if message.type == .append, message.entries.isEmpty, !isAsker(message.to) {
-                held.append(message)
+            if type == .append, messages[index].entries.isEmpty, !isAsker(peer) {
+                held.append(messages[index])
             } else {
-                kept.append(message)
+                if kept < index { messages.swapAt(kept, index) }
+                kept += 1
             }
         }
-        messages = kept
+        messages.removeLast(messages.count - kept)
         if let due, due <= now {
             messages.append(contentsOf: held)
             held = []

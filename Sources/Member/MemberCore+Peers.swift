@@ -85,11 +85,10 @@ extension MemberCore {
     }
 
     /// What the turn has for the peers: of several append responses to one of them only the last tells something.
-    func takeOutgoing() -> PeerWork {
-        var work = PeerWork()
+    func giveOutgoing(_ work: inout PeerWork) {
         swap(&work, &outgoing)
         heldCommits.filter(&work.messages, at: now)
-        guard work.messages.count(where: { $0.type == .appendResponse }) > 1 else { return work }
+        guard work.messages.count(where: { $0.type == .appendResponse }) > 1 else { return }
         var answered: [MemberID] = []
         var kept: [Message] = []
         kept.reserveCapacity(work.messages.count)
@@ -102,7 +101,6 @@ extension MemberCore {
         }
         kept.reverse()
         work.messages = kept
-        return work
     }
 
     private func watchHeartbeat(to peer: MemberID) {

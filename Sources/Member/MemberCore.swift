@@ -39,6 +39,7 @@ package final class MemberCore {
     var scratch: [UInt8] = []
 
     var now: Instant
+    private let requestTimeout: Duration
     /// When a request that comes in now and names no earlier time is given up.
     var requestLimit: Instant
     var nextTick: Instant
@@ -134,7 +135,8 @@ package final class MemberCore {
         logFile = restored.logFile
         logWatch = LogWatch(now: now)
         self.now = now
-        requestLimit = now + configuration.requestTimeout
+        requestTimeout = configuration.requestTimeout
+        requestLimit = now + requestTimeout
         nextTick = now + configuration.heartbeatInterval
         nextCommit = now + configuration.backendBatchInterval
         nextVersionCheck = now
@@ -156,7 +158,7 @@ package final class MemberCore {
     package func turn(_ events: inout [MemberEvent], now: Instant) -> MemberEffects {
         precondition(now >= self.now, "time goes back")
         self.now = now
-        requestLimit = now + configuration.requestTimeout
+        requestLimit = now + requestTimeout
         var effects = MemberEffects(wakeAt: now)
         let appliedBefore = node.applied
         if failure == nil {
@@ -176,11 +178,11 @@ package final class MemberCore {
             keepHouse(&effects)
             compareEffects()
             for work in effects.log { logWatch.handedOut(work.sequence, at: now) }
-            effects.peers = takeOutgoing()
+            giveOutgoing(&effects.peers)
         }
         events.removeAll(keepingCapacity: true)
         if failure != nil { refuseEverything() }
-        outbox.drain { sink, batch in effects.responses.append((sink, batch)) }
+        outbox.drain(into: &effects.responses)
         swap(&effects.lines, &lines)
         effects.failure = failure
         effects.hasApplied = node.applied > appliedBefore

@@ -150,7 +150,7 @@ final class MemberDriver {
             }
         }
         let start = clock.now()
-        let effects = core.turn(&events, now: start)
+        var effects = core.turn(&events, now: start)
         if effects.hasApplied { core.applied(in: clock.now() - start) }
         let next = effects.wakeAt
         if isLeaving && (effects.hasLeft || effects.failure != nil || hasFailed) {
@@ -162,7 +162,7 @@ final class MemberDriver {
             for (sink, response) in effects.responses { sinks[sink].deliver(response) }
             return nil
         }
-        carryOut(effects, taker)
+        carryOut(&effects, taker)
         return next
     }
 
@@ -180,10 +180,13 @@ final class MemberDriver {
         return sinks.count - 1
     }
 
-    private func carryOut(
-        _ effects: consuming MemberEffects, _ taker: TurnTaker
-    ) {
-        if !effects.peers.isEmpty { network?.carry(effects.peers) }
+    /// Takes the work for the peers out of `effects`.
+    private func carryOut(_ effects: inout MemberEffects, _ taker: TurnTaker) {
+        if let network, !effects.peers.isEmpty {
+            var work = PeerWork()
+            swap(&work, &effects.peers)
+            network.carry(work)
+        }
         if !effects.log.isEmpty {
             let helps = taker == .idle && syncSeconds < Self.quickSync
             logThread.post(contentsOf: effects.log, at: helps ? .later : .thread)

@@ -90,12 +90,12 @@ package struct ResponseOutbox {
         while batches.count <= sink { batches.append(ResponseBatch()) }
     }
 
-    /// Hands over every batch that is not empty, in the order of the sinks, and starts anew.
-    package mutating func drain(_ deliver: (SinkID, consuming ResponseBatch) -> Void) {
+    /// Appends every batch that is not empty, in the order of the sinks, and starts anew.
+    package mutating func drain(into responses: inout [(sink: SinkID, batch: ResponseBatch)]) {
         for sink in batches.indices where !batches[sink].responses.isEmpty {
             var batch = ResponseBatch()
             swap(&batch, &batches[sink])
-            deliver(sink, batch)
+            responses.append((sink, batch))
         }
     }
 }

@@ -105,12 +105,13 @@ import Testing
             throw .compacted
         }
         outbox.answer(ReplyAddress(sink: 0, ticket: 9), with: [4, 5][...])
-        var delivered: [(SinkID, ResponseBatch)] = []
-        outbox.drain { delivered.append(($0, $1)) }
-        #expect(delivered.map(\.0) == [0, 1])
-        #expect(delivered[0].1.bytes == [4, 5])
-        #expect(delivered[1].1.bytes == [1, 2, 3])
-        #expect(delivered[1].1.responses.map(\.error) == [nil, .compacted])
-        outbox.drain { _, _ in Issue.record("nothing is left") }
+        var delivered: [(sink: SinkID, batch: ResponseBatch)] = []
+        outbox.drain(into: &delivered)
+        #expect(delivered.map(\.sink) == [0, 1])
+        #expect(delivered[0].batch.bytes == [4, 5])
+        #expect(delivered[1].batch.bytes == [1, 2, 3])
+        #expect(delivered[1].batch.responses.map(\.error) == [nil, .compacted])
+        outbox.drain(into: &delivered)
+        #expect(delivered.count == 2, "nothing is left")
     }
 }

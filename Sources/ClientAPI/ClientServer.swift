@@ -54,9 +54,12 @@ public final class ClientServer: Sendable {
 
     /// - Parameters:
     ///   - group: the event loops that serve; not shut down by the server.
+    ///   - first: the one that serves a client who is alone; nil: the group's first. Best the one that the member talks
+    ///     with its peers on.
     ///   - processStatistics: reads the figures of the process for `/metrics`.
     public init(
         configuration: Configuration, member: any MemberHandle, group: any EventLoopGroup,
+        first: (any EventLoop)? = nil,
         processStatistics: @escaping @Sendable () -> ProcessStatistics, logger: Logger
     ) {
         self.group = group
@@ -74,7 +77,7 @@ public final class ClientServer: Sendable {
         let services = ServiceSet(group: group, member: member, limits: configuration.limits, logger: logger)
         self.services = services
         grpc = GRPCServer(
-            group: group, configuration: configuration.http2,
+            group: group, first: first, configuration: configuration.http2,
             http1: { channel in
                 try PlainHTTPHandler.install(
                     on: channel, endpoints: clientEndpoints, probe: services.service(of: channel.eventLoop))

@@ -11,7 +11,8 @@ internal import Synchronization
 /// await server.shutdown(drain: .seconds(5))
 /// ```
 public final class GRPCServer: Sendable {
-    private let group: any EventLoopGroup
+    /// Those that serve connections; a connection that comes alone goes to the first.
+    private let eventLoops: [any EventLoop]
     private let configuration: ServerConfiguration
     private let makeService: @Sendable (any EventLoop) -> any GRPCService
     private let installHTTP1: (@Sendable (any Channel) throws -> Void)?
@@ -21,35 +22,39 @@ public final class GRPCServer: Sendable {
 
     /// - Parameters:
     ///   - group: the event loops that serve connections; it is not shut down by the server.
+    ///   - first: the one of them that takes a connection where no other has fewer; nil: the group's first.
     ///   - http1: completes the pipeline of a connection that does not start with HTTP/2's preface; called on its event
     ///     loop. Nil: such connections are closed.
     ///   - makeService: makes the service of one event loop; called on that loop, before its first connection.
     public init(
-        group: any EventLoopGroup, configuration: ServerConfiguration = ServerConfiguration(),
+        group: any EventLoopGroup, first: (any EventLoop)? = nil,
+        configuration: ServerConfiguration = ServerConfiguration(),
         http1: (@Sendable (any Channel) throws -> Void)? = nil,
         makeService: @escaping @Sendable (any EventLoop) -> any GRPCService
     ) {
-        self.group = group
+        let all = Array(group.makeIterator())
+        eventLoops = all.filter { $0 === first } + all.filter { $0 !== first }
         self.configuration = configuration
         self.makeService = makeService
         installHTTP1 = http1
-        loops = group.makeIterator().map { NIOLoopBoundBox.makeEmptyBox(eventLoop: $0) }
+        loops = eventLoops.map { NIOLoopBoundBox.makeEmptyBox(eventLoop: $0) }
     }
 
     /// Listens on a TCP port; 0 lets the system choose one, which the channel's `localAddress` tells.
     /// - Parameter secure: adds the handlers of TLS to an accepted channel, before all others; called on its loop.
-    /// - Returns: the listening channel; fails with the system's error, for instance when the port is in use.
+    /// - Returns: a listening channel, which tells the address, but is not the only one; fails with the system's error,
+    ///   for instance when the port is in use.
     public func bind(
         host: String, port: Int, secure: (@Sendable (any Channel) throws -> Void)? = nil
     ) -> EventLoopFuture<any Channel> {
-        note(bootstrap(secure).bind(host: host, port: port))
+        bind(secure) { $0.bind(host: host, port: port) }
     }
 
     /// Listens on a Unix domain socket. A file that a dead server left at `unixPath` is removed; another file is not.
     public func bind(
         unixPath: String, secure: (@Sendable (any Channel) throws -> Void)? = nil
     ) -> EventLoopFuture<any Channel> {
-        note(bootstrap(secure).bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true))
+        bind(secure) { $0.bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true) }
     }
 
     /// Installs what serves a connection whose bytes are plain HTTP from here on: for connections that others have
@@ -93,8 +98,20 @@ public final class GRPCServer: Sendable {
         return results
     }
 
-    private func bootstrap(_ secure: (@Sendable (any Channel) throws -> Void)?) -> ServerBootstrap {
-        ServerBootstrap(group: group)
+    private func bind(
+        _ secure: (@Sendable (any Channel) throws -> Void)?, _ bind: (ServerBootstrap) -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<any Channel> {
+        let listener = SpreadListener(loops: eventLoops)
+        return listener.bind({ self.bootstrap($0, listener, secure) }, bind).map { channels in
+            self.listeners.withLock { $0 += channels }
+            return channels[0]
+        }
+    }
+
+    private func bootstrap(
+        _ eventLoop: any EventLoop, _ listener: SpreadListener, _ secure: (@Sendable (any Channel) throws -> Void)?
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: eventLoop)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.socketOption(.reusePort), value: configuration.reusesPort ? 1 : 0)
@@ -102,17 +119,11 @@ public final class GRPCServer: Sendable {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    listener.count(channel)
                     try secure?(channel)
                     try self.install(on: channel)
                 }
             }
-    }
-
-    private func note(_ future: EventLoopFuture<any Channel>) -> EventLoopFuture<any Channel> {
-        future.map { channel in
-            self.listeners.withLock { $0.append(channel) }
-            return channel
-        }
     }
 
     private func serverLoop(_ eventLoop: any EventLoop) -> ServerLoop {

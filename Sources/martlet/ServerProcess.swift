@@ -46,13 +46,14 @@ struct ServerProcess {
                 signals.endProcess(by: signal)
             }
             let settings = try await finding.value
+            let peerLoop = group.next()
             let process = try await MemberStart.start(
-                settings, configuration, tls, logger, eventLoop: group.next(), diskThreads: diskThreads,
+                settings, configuration, tls, logger, eventLoop: peerLoop, diskThreads: diskThreads,
                 onReady: { continuation.yield(.memberReady) }, onFailure: { continuation.yield(.memberFailed($0)) },
                 onRemoved: { continuation.yield(.memberRemoved) })
             let server = ClientServer(
                 configuration: configuration.clientServer, member: process, group: group,
-                processStatistics: { ProcessStatistics.current() }, logger: logger)
+                first: peerLoop, processStatistics: { ProcessStatistics.current() }, logger: logger)
             do {
                 try await listen(server, tls)
                 process.transport.share { channel, http1 in try server.install(on: channel, http1: http1) }

@@ -35,7 +35,7 @@ enum LayerRules {
             "Base", "Platform", "RaftCore", "RaftProto", "MVCC", "Membership", "Member", "TLS", "EtcdProto", "Logging",
             "Synchronization",
         ]),
-        "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Logging", "Synchronization"]),
+        "HTTP2": sockets.union(["Base", "CNGHTTP2", "CZlib", "Glibc", "Logging", "Synchronization"]),
         "ClientAPI": sockets.union([
             "Base", "Platform", "Member", "MVCC", "TLS", "HTTP2", "EtcdProto", "Crypto", "Logging", "Foundation",
             "Synchronization",

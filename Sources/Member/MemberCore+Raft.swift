@@ -36,9 +36,21 @@ extension MemberCore {
         leadershipMoved()
         moveLeaseClock()
         if leader != .none { figures.leaderChanges += 1 }
+        if former == localID && leader == .none && node.term == leaderTerm { refuseUncommitted() }
+        leaderTerm = node.term
         // A read index that the former leader promised is void.
         if former != .none {
             for read in reads.takeUnconfirmed() { refuse(read) }
+        }
+    }
+
+    /// This member has given up leadership within its term: no quorum answers it, or its disk hangs. What it has
+    /// proposed may be committed by another or never, and it may not hear which; its clients ask elsewhere instead of
+    /// waiting for their deadlines. See docs/decisions/142-campaigns-in-turn.md.
+    private func refuseUncommitted() {
+        for address in pending.removeClients() {
+            figures.proposalsFailed += 1
+            outbox.refuse(address, .timeoutDueToConnectionLost)
         }
     }
 

@@ -25,6 +25,8 @@ package final class MemberCore {
     let assumedVersion: SemanticVersion
     /// As the last `Ready` said.
     var leader = MemberID.none
+    /// The term in which that came to be so.
+    var leaderTerm = Term.zero
     var ids: RequestIDGenerator
 
     /// Proposals of this turn, or of earlier ones while no leader is known.

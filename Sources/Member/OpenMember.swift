@@ -193,6 +193,8 @@ package struct MemberOpener {
         config.maxUncommittedSize = MemberLimits.uncommittedLogBytes
         config.maxInflightMessages = 512
         config.checkQuorum = true
+        config.checksQuorumEachTick = true
+        config.campaignsInTurn = true
         config.preVote = configuration.preVote
         config.seed = seed
         config.log = raftLog

@@ -32,6 +32,13 @@ public struct Config: Sendable {
     public var maxInflightBytes: UInt64 = 0
     /// Whether a leader steps down when it has not heard from a quorum for an election timeout.
     public var checkQuorum = false
+    /// Whether a leader checks its quorum at every tick, so that it steps down one election timeout after it last heard
+    /// from one, and then asks another voter to take over. Otherwise it looks back once in an election timeout, and
+    /// notices after one to two. Needs `checkQuorum`.
+    public var checksQuorumEachTick = false
+    /// Whether followers that lose their leader campaign in turn (`ElectionTurn`) instead of each after a time that it
+    /// draws. A campaign that fails, and one without a former leader, waits for a drawn time as ever.
+    public var campaignsInTurn = false
     /// Whether a node asks for votes before it raises its term, so that a partitioned one disrupts nobody.
     public var preVote = false
     /// How a leader makes sure of its place before it answers a read.
@@ -69,6 +76,7 @@ public struct Config: Sendable {
         if maxInflightMessages <= 0 { throw .maxInflightMessages }
         if maxInflightBytes != 0 && maxInflightBytes < maxSizePerMessage { throw .maxInflightBytes }
         if readOnly == .leaseBased && !checkQuorum { throw .leaseWithoutCheckQuorum }
+        if checksQuorumEachTick && !checkQuorum { throw .eachTickWithoutCheckQuorum }
     }
 }
 
@@ -88,6 +96,8 @@ public enum ConfigError: Error, Hashable {
     case maxInflightBytes
     /// A lease is only kept by a leader that checks its quorum.
     case leaseWithoutCheckQuorum
+    /// Nothing is checked at each tick if nothing is checked.
+    case eachTickWithoutCheckQuorum
     /// The stored commit index lies behind the end of the stored log: entries are missing.
     case commitOutOfRange(commit: LogIndex, lastIndex: LogIndex)
     /// `applied` lies outside what is stored.
@@ -108,6 +118,7 @@ extension ConfigError: CustomStringConvertible {
         case .maxInflightMessages: "max inflight messages must be greater than 0"
         case .maxInflightBytes: "max inflight bytes must be >= max message size"
         case .leaseWithoutCheckQuorum: "CheckQuorum must be enabled when ReadOnlyOption is ReadOnlyLeaseBased"
+        case .eachTickWithoutCheckQuorum: "CheckQuorum must be enabled when it is to be checked at each tick"
         case .commitOutOfRange(let commit, let last):
             "stored commit \(commit) is beyond the last stored entry \(last)"
         case .appliedOutOfRange(let applied, let first, let last):

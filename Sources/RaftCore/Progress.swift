@@ -24,8 +24,10 @@ public struct Progress: Sendable {
     public internal(set) var state: ProgressState = .probe
     /// The index of the snapshot that is under way; zero if none.
     public internal(set) var pendingSnapshot: LogIndex = .zero
-    /// Whether the peer was heard from since the last quorum check.
+    /// Whether the peer was heard from since the last quorum check; within an election timeout, if every tick has one.
     public internal(set) var recentActive: Bool
+    /// Ticks since the leader last heard from the peer, or was elected, if it checks its quorum at each tick.
+    public internal(set) var silentTicks = 0
     /// Whether appends wait for an answer or a heartbeat's answer.
     public internal(set) var flowPaused = false
     /// Whether the peer does not vote.
@@ -53,6 +55,12 @@ public struct Progress: Sendable {
         case .probe, .replicate: flowPaused
         case .snapshot: true
         }
+    }
+
+    /// The peer has answered.
+    mutating func heard() {
+        recentActive = true
+        silentTicks = 0
     }
 
     private mutating func enter(_ newState: ProgressState) {

@@ -76,9 +76,8 @@ extension Raft {
         let canVote =
             vote == m.from || (vote == .none && leader == .none) || (m.type == .preVote && m.term > term)
         let last = log.last
-        let granted =
-            (canVote || has(.voteTwice))
-            && (log.isUpToDate(EntryID(term: m.logTerm, index: m.index)) || has(.voteForStaleLog))
+        let isUpToDate = log.isUpToDate(EntryID(term: m.logTerm, index: m.index))
+        let granted = (canVote || has(.voteTwice)) && (isUpToDate || has(.voteForStaleLog))
         info(
             "\(id) [logterm: \(last.term), index: \(last.index), vote: \(vote)] \(granted ? "cast" : "rejected") \(m.type.name) \(granted ? "for" : "from") \(m.from) [logterm: \(m.logTerm), index: \(m.index)] at term \(term)"
         )
@@ -91,12 +90,15 @@ extension Raft {
             electionElapsed = 0
             vote = m.from
             trace(.voted(term: term, candidate: vote))
+        } else if config.campaignsInTurn && role != .leader {
+            if granted { giveWay() } else if !isUpToDate { followUp(m.from) }
         }
     }
 
     /// Counts an answer to this candidate's request.
     mutating func handleVoteResponse(_ m: Message) {
         if m.reject {
+            asksAgain = 0
             info("\(id) received \(m.type.name) rejection from \(m.from) at term \(term)")
         } else {
             info("\(id) received \(m.type.name) from \(m.from) at term \(term)")

@@ -180,7 +180,7 @@ extension Raft {
     }
 
     mutating func handleAppendResponse(_ m: Message, _ p: Int) {
-        tracker.progress[at: p].recentActive = true
+        tracker.progress[at: p].heard()
         if !m.reject { return acknowledged(p, to: m.index) }
         debug(
             "\(id) received MsgAppResp(rejected, hint: (index \(m.rejectHint), term \(m.logTerm))) from \(m.from) for index \(m.index)"
@@ -233,7 +233,7 @@ extension Raft {
     }
 
     mutating func handleHeartbeatResponse(_ m: Message, _ p: Int) {
-        tracker.progress[at: p].recentActive = true
+        tracker.progress[at: p].heard()
         tracker.progress[at: p].flowPaused = false
         if tracker.progress[at: p].match < log.lastIndex || tracker.progress[at: p].state == .probe {
             sendAppend(p)

@@ -47,13 +47,14 @@ extension Raft {
     }
 
     /// Forgets a leader of which is known that it has ended, and does not wait for the election timeout: the voters
-    /// campaign after two ticks, four, six, in the order of their IDs, so that they do not split the vote.
+    /// campaign after two ticks, four, six, in turn, so that they do not split the vote.
     mutating func leaderHasEnded() {
         guard role == .follower, leader != .none else { return }
         let gone = leader
         forgetLeader()
         guard leader == .none else { return }
-        let earlier = tracker.configuration.voters.ids.count { $0 < id && $0 != gone }
-        electionElapsed = max(electionElapsed, randomizedElectionTimeout - 2 * (earlier + 1))
+        asksAgain = ElectionTurn.retries
+        let turn = ElectionTurn(of: id, after: gone, among: tracker.configuration.voters.ids)
+        electionElapsed = max(electionElapsed, randomizedElectionTimeout - 2 * (turn.place + 1))
     }
 }

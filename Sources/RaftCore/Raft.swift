@@ -53,6 +53,10 @@ struct Raft<S: Storage>: Sendable {
     var electionElapsed = 0
     var heartbeatElapsed = 0
     var randomizedElectionTimeout = 0
+    /// How often a campaign in turn may ask for pre-votes once more.
+    var asksAgain = 0
+    /// Ticks for which this node does not campaign, because another does.
+    var courtesyTicks = 0
     var random: SeededGenerator
 
     var tracker: Tracker
@@ -172,6 +176,8 @@ struct Raft<S: Storage>: Sendable {
         leader = .none
         electionElapsed = 0
         heartbeatElapsed = 0
+        asksAgain = 0
+        courtesyTicks = 0
         randomizedElectionTimeout = config.electionTicks + random.next(below: config.electionTicks)
         transferee = .none
         tracker.resetVotes()
@@ -237,8 +243,11 @@ struct Raft<S: Storage>: Sendable {
 
     private mutating func tickElection() {
         electionElapsed += 1
-        if isPromotable && electionElapsed >= randomizedElectionTimeout {
+        if courtesyTicks > 0 {
+            courtesyTicks -= 1
+        } else if isPromotable && electionElapsed >= electionTimeout {
             electionElapsed = 0
+            if config.campaignsInTurn { takeTurn() }
             hup(config.preVote ? .preElection : .election)
         }
     }
@@ -246,9 +255,10 @@ struct Raft<S: Storage>: Sendable {
     private mutating func tickHeartbeat() {
         heartbeatElapsed += 1
         electionElapsed += 1
+        if config.checksQuorumEachTick { watchQuorum() }
         if electionElapsed >= config.electionTicks {
             electionElapsed = 0
-            if config.checkQuorum { checkQuorum() }
+            if config.checkQuorum && !config.checksQuorumEachTick { checkQuorum() }
             // A transfer that takes longer than an election is given up, so that proposals are taken again.
             if role == .leader { transferee = .none }
         }

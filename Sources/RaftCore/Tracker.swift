@@ -57,6 +57,14 @@ package struct Tracker: Sendable {
         } == .won
     }
 
+    /// Whether those that have been silent for less than `limit` ticks make a quorum.
+    func quorumAnswers(within limit: Int) -> Bool {
+        configuration.voters.voteResult { id in
+            guard let p = progress.position(id), !progress[at: p].isLearner else { return nil }
+            return progress[at: p].silentTicks < limit
+        } == .won
+    }
+
     mutating func resetVotes() { votes.removeAll(keepingCapacity: true) }
 
     mutating func recordVote(_ id: MemberID, granted: Bool) {

@@ -20,6 +20,8 @@ public struct RaftSimulation {
         public var maxCommittedSize: UInt64
         public var changesMembers: Bool
         public var stepDownOnRemoval: Bool
+        public var checksQuorumEachTick: Bool
+        public var campaignsInTurn: Bool
         package var fault: SeededFault?
         /// Given to every node.
         public var trace: TraceSink?
@@ -38,6 +40,8 @@ public struct RaftSimulation {
             maxCommittedSize = [0, 40, 1 << 20][random.next(below: 3)]
             changesMembers = random.chance(2, in: 3)
             stepDownOnRemoval = random.chance(1, in: 3)
+            checksQuorumEachTick = checkQuorum && random.chance(1, in: 2)
+            campaignsInTurn = random.chance(1, in: 2)
         }
     }
 
@@ -117,6 +121,8 @@ public struct RaftSimulation {
         config.maxInflightMessages = options.maxInflight
         config.maxCommittedSizePerReady = options.maxCommittedSize
         config.stepDownOnRemoval = options.stepDownOnRemoval
+        config.checksQuorumEachTick = options.checksQuorumEachTick
+        config.campaignsInTurn = options.campaignsInTurn
         config.seed = random.next()
         config.trace = options.trace
         #if DEBUG

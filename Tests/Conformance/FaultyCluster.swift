@@ -16,10 +16,6 @@ enum Fault: CaseIterable {
     case leaderDeaf
     case slowNetwork
     case stalledDisk
-
-    /// After how many election timeouts writes must go on. A leader that only does not hear its followers keeps them
-    /// from voting until it notices by itself, which takes up to two, and they vote up to two later; in etcd as well.
-    var electionTimeouts: Int { self == .leaderDeaf ? 4 : 2 }
 }
 
 /// A cluster in a network of its own with what it takes to make it suffer.

@@ -17,6 +17,8 @@ final class SimulatedCluster {
     private var ids: [MemberID] = []
     /// Members that no message reaches or leaves.
     var cutOff: Set<Int> = []
+    /// Members that no message reaches; what they send arrives.
+    var deaf: Set<Int> = []
     /// Members whose disk does not finish what the log's thread writes.
     var stalled: Set<Int> = []
     private(set) var snapshotsSent = 0
@@ -269,9 +271,9 @@ final class SimulatedCluster {
     }
 
     private func reachable(_ id: MemberID, from sender: Int) -> Int? {
-        guard let i = ids.firstIndex(of: id), members[i] != nil, !cutOff.contains(i), !cutOff.contains(sender) else {
-            return nil
-        }
+        guard let i = ids.firstIndex(of: id), members[i] != nil, !cutOff.contains(i), !cutOff.contains(sender),
+            !deaf.contains(i)
+        else { return nil }
         return i
     }
 

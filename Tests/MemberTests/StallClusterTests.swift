@@ -65,6 +65,8 @@ import Testing
 
     /// All that was acknowledged is there, once, and everywhere.
     private func expectAll(_ writers: [Writer], _ cluster: SimulatedCluster, _ comment: Comment) throws {
+        // What the writers were waiting for when they ended is applied, too, before anybody is asked.
+        _ = try cluster.run(upTo: .milliseconds(500)) { _ in false }
         #expect(try cluster.run { cluster in Set((0..<3).map { cluster[$0].core.revision }).count == 1 }, comment)
         var contents: [[String: String]] = []
         for i in 0..<3 {

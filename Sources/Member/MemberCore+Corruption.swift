@@ -69,6 +69,8 @@ struct CorruptionWatch {
     var resync: Resync
     /// Has to go to the backend's thread.
     var replacement: FetchedDatabase?
+    /// Fetched databases that nobody needs any more; the backend's thread removes them.
+    var unwanted: [String] = []
     /// Whether it has taken another's database since its data were last confirmed.
     var hasResynchronised = false
     /// When leadership may be offered to somebody else again.

@@ -47,6 +47,7 @@ extension MemberCore {
         saveSnapshot(&effects)
         effects.install = takeInstallation()
         effects.replace = corruption.replacement.take()
+        swap(&effects.unwantedDatabases, &corruption.unwanted)
     }
 
     // MARK: Backend

@@ -78,11 +78,25 @@ extension MemberCore {
     }
 
     func databaseFetched(_ result: Result<String, CorruptionReport.Failure>) {
-        guard case .fetching = corruption.resync else { return }
+        guard case .fetching = corruption.resync else {
+            if case .success(let path) = result { corruption.unwanted.append(path) }
+            return
+        }
         switch result {
         case .success(let path): corruption.resync = .fetched(path: path, waitsFor: .zero)
         case .failure(let error): giveUpResync("no database: \(error)")
         }
+    }
+
+    /// No database of another member is needed any more: what has been fetched goes, and what is still on its way when
+    /// it arrives. One that is being put in the place of the own one has no way back.
+    func abandonResync() {
+        switch corruption.resync {
+        case .idle, .replacing: return
+        case .fetching: break
+        case .fetched(let path, _): corruption.unwanted.append(path)
+        }
+        corruption.resync = .idle(until: now)
     }
 
     private func giveUpResync(_ reason: String) {

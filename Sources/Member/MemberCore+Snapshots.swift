@@ -127,7 +127,7 @@ extension MemberCore {
         membershipReplaced(former)
         settleAllDivergences(origin: installed.index)
         corruption.quarantine = nil
-        corruption.resync = .idle(until: now)
+        abandonResync()
         restoreQuarantine()
         send(node.snapshotInstalled(snapshot.metadata.index))
         log(

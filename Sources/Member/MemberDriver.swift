@@ -42,6 +42,7 @@ final class MemberDriver {
         case copyForClient(BackendCopyOrder)
         case install(Snapshot)
         case replace(FetchedDatabase)
+        case remove(String)
         case prepareSegment
     }
 
@@ -121,6 +122,7 @@ final class MemberDriver {
                         inbox.post(.member(.installed(try installer.install(snapshot, in: file))), at: .thread)
                     case .replace(let fetched):
                         inbox.post(.member(.replaced(try installer.replace(with: fetched, in: file))), at: .thread)
+                    case .remove(let path): installer.remove(path)
                     case .prepareSegment: try pipeline.prepare()
                     }
                 } catch let error as MemberError {
@@ -198,6 +200,7 @@ final class MemberDriver {
         if effects.copiesDatabase { backendThread.mailbox.post(.copy) }
         if let snapshot = effects.install { backendThread.mailbox.post(.install(snapshot)) }
         if let fetched = effects.replace { backendThread.mailbox.post(.replace(fetched)) }
+        for path in effects.unwantedDatabases { backendThread.mailbox.post(.remove(path)) }
         for (sink, response) in effects.responses { sinks[sink].deliver(response) }
         for (reply, value) in effects.statistics { reply(value) }
         for line in effects.lines { logger.write(line) }

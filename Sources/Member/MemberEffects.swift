@@ -19,6 +19,8 @@ package struct MemberEffects {
     package var install: Snapshot?
     /// For the backend's thread: another member's database becomes the member's.
     package var replace: FetchedDatabase?
+    /// For the backend's thread: databases of other members that are not needed any more, to be removed.
+    package var unwantedDatabases: [String] = []
     /// For the sinks, one batch each.
     package var responses: [(sink: SinkID, batch: ResponseBatch)] = []
     package var statistics: [(reply: @Sendable (MemberStatistics) -> Void, value: MemberStatistics)] = []

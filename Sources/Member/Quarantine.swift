@@ -106,6 +106,7 @@ extension MemberCore {
             return
         }
         corruption.quarantine = nil
+        abandonResync()
         applier.backend.delete(MartletKey.quarantine, in: .martlet)
         log(
             .info, "the member's data are those of the other members again; it serves clients",

@@ -111,9 +111,14 @@ package struct SnapshotInstaller: Sendable {
     }
 
     private func refuse(_ fetched: FetchedDatabase, _ reason: String) -> ReplacedDatabase {
-        // What stays behind is removed at the next start.
-        try? disk.remove(fetched.path)
+        remove(fetched.path)
         return .refused(reason)
+    }
+
+    /// Removes a database that is not needed any more.
+    package func remove(_ path: String) {
+        // What stays behind is removed at the next start.
+        try? disk.remove(path)
     }
 }
 

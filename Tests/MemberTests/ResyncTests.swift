@@ -101,6 +101,29 @@ import Testing
         #expect(cluster.databasesFetched == 0)
     }
 
+    /// The leader's snapshot is there before the database of another member: nothing stays behind of that.
+    @Test(arguments: [false, true]) func aLeadersSnapshotOvertakesIt(hasArrived: Bool) throws {
+        let (cluster, wrong) = try diverged()
+        cluster.holdsFetchedDatabases = true
+        #expect(try cluster.run { $0.databasesFetched > 0 })
+        cluster.cutOff = [wrong]
+        if hasArrived {
+            // It is newer than what the member has applied, and waits for that.
+            for n in 0..<3 { try put("newer\(n)", "v", at: try #require(cluster.leader), cluster) }
+            for _ in 0..<30 { try cluster.step() }
+            try cluster.storeDatabase(of: try #require(cluster.leader), at: wrong)
+            cluster.tellFetchedDatabase(wrong)
+        }
+        for n in 0..<150 { try put("k\(n % 70)", "w\(n)", at: try #require(cluster.leader), cluster) }
+        #expect(try cluster.hasFetchedDatabase(wrong), "the control: it is there until the snapshot is")
+        let sent = cluster.snapshotsSent
+        cluster.cutOff = []
+        #expect(try cluster.run { $0.snapshotsSent > sent && $0[wrong].core.quarantine == nil })
+        if !hasArrived { cluster.tellFetchedDatabase(wrong) }
+        #expect(try cluster.run { (try? $0.hasFetchedDatabase(wrong)) == false })
+        try expectEqual(cluster, "after the snapshot")
+    }
+
     /// An alarm that somebody has raised for the member goes with the difference.
     @Test func theAlarmIsTakenBack() throws {
         let (cluster, wrong) = try diverged()

@@ -21,6 +21,8 @@ final class SimulatedCluster {
     var deaf: Set<Int> = []
     /// Members whose disk does not finish what the log's thread writes.
     var stalled: Set<Int> = []
+    /// Whether members that have fetched a database are not told of it.
+    var holdsFetchedDatabases = false
     private(set) var snapshotsSent = 0
     /// Appends that were sent, those without entries included.
     private(set) var appendsSent = 0
@@ -212,6 +214,24 @@ final class SimulatedCluster {
         members[asker]?.receive(.leaseAnswered(number: question.number, understood))
     }
 
+    /// Puts the database of one member where another expects one that it has asked for.
+    func storeDatabase(of giver: Int, at receiver: Int) throws {
+        let file = try disks[receiver].open(Self.fetchedDatabase, .truncate)
+        let database = try self[giver].database()
+        try file.write(database.span.bytes, at: 0)
+        try file.sync()
+        try file.close()
+    }
+
+    /// Tells a member that a database which it has asked for is there.
+    func tellFetchedDatabase(_ i: Int) {
+        members[i]?.receive(.corruption(.databaseFetched(.success(Self.fetchedDatabase))))
+    }
+
+    func hasFetchedDatabase(_ i: Int) throws -> Bool { try disks[i].exists(Self.fetchedDatabase) }
+
+    private static let fetchedDatabase = "data/member/snap/tmp-fetched"
+
     private func deliver(_ work: CorruptionWork, from sender: Int) throws {
         switch work {
         case .fetchDatabase(let ids):
@@ -222,14 +242,9 @@ final class SimulatedCluster {
                 members[sender]?.receive(.corruption(.databaseFetched(.failure(failure))))
                 return
             }
-            let path = "data/member/snap/tmp-fetched"
-            let file = try disks[sender].open(path, .truncate)
-            let database = try self[giver].database()
-            try file.write(database.span.bytes, at: 0)
-            try file.sync()
-            try file.close()
+            try storeDatabase(of: giver, at: sender)
             databasesFetched += 1
-            members[sender]?.receive(.corruption(.databaseFetched(.success(path))))
+            if !holdsFetchedDatabases { tellFetchedDatabase(sender) }
         case .askHashes(let number, let revision):
             members[sender]?.receive(
                 .corruption(.hashes(number: number, hashes(at: revision, except: sender))))

@@ -31,6 +31,7 @@ final class SimulatedMember {
     private var copiesDatabase = false
     private var installation: Snapshot?
     private var replacement: FetchedDatabase?
+    private var unwanted: [String] = []
     private let backend: BackendSlot
     private let installer: SnapshotInstaller
     /// What goes to the peers, until somebody takes it.
@@ -107,6 +108,7 @@ final class SimulatedMember {
         if effects.copiesDatabase { copiesDatabase = true }
         if let snapshot = effects.install { installation = snapshot }
         if let fetched = effects.replace { replacement = fetched }
+        unwanted += effects.unwantedDatabases
         if !effects.peers.isEmpty { outgoing.append(effects.peers) }
         hasLeft = hasLeft || effects.hasLeft
         isRemoved = isRemoved || effects.isRemoved
@@ -155,6 +157,8 @@ final class SimulatedMember {
             if let fetched = replacement.take() {
                 events.append(.replaced(try installer.replace(with: fetched, in: backend)))
             }
+            for path in unwanted { installer.remove(path) }
+            unwanted = []
             if let snapshot = installation.take() {
                 events.append(.installed(try installer.install(snapshot, in: backend)))
             }

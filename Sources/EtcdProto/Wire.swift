@@ -66,6 +66,10 @@ public struct WireCursor: Sendable {
 
     /// A bare varint, as the elements of a packed field are.
     public mutating func varint(in bytes: Span<UInt8>) throws(WireError) -> UInt64 {
+        if offset < end, bytes[offset] < 0x80 {
+            defer { offset += 1 }
+            return UInt64(bytes[offset])
+        }
         let start = offset
         var value: UInt64 = 0
         var shift: UInt64 = 0

@@ -58,6 +58,7 @@ extension Backend {
         var goOn = true
         var removedFrozen = frozen.firstRemoved(from: start)
         var removedPending = pending.firstRemoved(from: start)
+        let isNoneRemoved = removedFrozen == frozen.removedRows.count && removedPending == pending.removedRows.count
         /// Both lists ascend, as the rows do: one step forward for each row that is passed.
         func isRemoved(_ revision: Revision) -> Bool {
             func passed(_ list: [RowKey], _ position: inout Int) -> Bool {
@@ -77,7 +78,7 @@ extension Backend {
                     goOn = false
                     return false
                 }
-                if isRemoved(row.revision) { return true }
+                if !isNoneRemoved, isRemoved(row.revision) { return true }
                 goOn = try body(row, value)
                 return goOn
             }

@@ -42,6 +42,15 @@ extension KeyValueStore {
     }
 
     private func restoreRows() throws(StoreError) {
+        // In variables meanwhile: each use of a property of a class is checked for conflicting ones, four for each row.
+        var index = KeyIndex()
+        swap(&index, &self.index)
+        var newest = currentRevision
+        var hasLeases = !leases.isEmptyOfKeys
+        defer {
+            self.index = index
+            currentRevision = newest
+        }
         try backend.forEachRow(from: .zero) { (row, value) throws(StoreError) -> Bool in
             do throws(WireError) {
                 let keyValue = try StoredKeyValue(decoding: value)
@@ -54,10 +63,11 @@ extension KeyValueStore {
                 else { throw WireError.outOfRange(field: 1) }
                 if hasLease {
                     leases.attach(key.array, to: LeaseID(keyValue.lease))
-                } else if !leases.isEmptyOfKeys {
+                    hasLeases = true
+                } else if hasLeases {
                     leases.detach(key.array)
                 }
-                currentRevision = max(currentRevision, row.revision.main)
+                newest = max(newest, row.revision.main)
                 return true
             } catch {
                 throw .backend(.malformedRow(bucket: "key", key: row.encoded, reason: "\(error)"))

@@ -142,8 +142,8 @@ var targets: [Target] = [
     tests(
         "PeerTransportTests",
         [
-            "Base", "Platform", "PlatformLinux", "RaftCore", "RaftProto", "MVCC", "Member", "PeerTransport",
-            "TLS", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
+            "Base", "Platform", "PlatformLinux", "PlatformSim", "RaftCore", "RaftProto", "MVCC", "Member",
+            "PeerTransport", "TLS", "EtcdProto", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging,
         ]),
     tests("TLSTests", ["Base", "Platform", "PlatformLinux", "TLS", nioCore, nioPosix, logging]),
     tests("HTTP2Tests", ["Base", "HTTP2", "CNGHTTP2", nioCore, nioPosix, nioEmbedded, nioHTTP1, logging]),

@@ -31,33 +31,76 @@ public final class FileImage: Sendable {
     /// - Returns: `count` bytes from `offset`, fewer only at the end of the image.
     /// - Complexity: O(count); one read call at most.
     public func read(at offset: Int64, count: Int) throws(BoltError) -> [UInt8] {
+        guard let part = try part(at: offset, count: count) else { return [] }
+        if isUnused(part) { return [UInt8](repeating: 0, count: part.count) }
+        let file = transaction.database.file
+        var bytes = try onDisk { () throws(DiskError) in try file.read(at: offset, count: part.count) }
+        try checkComplete(part, count: bytes.count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        complete(part, in: &raw, from: 0)
+        try transaction.checkOpen()
+        return bytes
+    }
+
+    /// The same, appended to memory of the caller's, which must have room for `count` bytes. When it throws, what was
+    /// appended is of no use.
+    public func read(at offset: Int64, count: Int, into output: inout OutputRawSpan) throws(BoltError) {
+        guard let part = try part(at: offset, count: count) else { return }
+        if isUnused(part) { return output.append(repeating: 0, count: part.count, as: UInt8.self) }
+        let file = transaction.database.file
+        let start = output.byteCount
+        do throws(DiskError) { try file.read(at: offset, count: part.count, into: &output) } catch {
+            throw .disk(error)
+        }
+        try checkComplete(part, count: output.byteCount - start)
+        var raw = output.mutableBytes
+        complete(part, in: &raw, from: start)
+        try transaction.checkOpen()
+    }
+
+    /// The bytes of the image that are meant, and nil if it has ended before them.
+    ///
+    /// The transaction is looked at before a part is read, and after it: once it has expired its pages may have been
+    /// reused while they were being copied.
+    private func part(at offset: Int64, count: Int) throws(BoltError) -> Range<Int>? {
         precondition(offset >= 0 && count >= 0)
         try transaction.checkOpen()
         let count = Int(min(Int64(count), max(0, size - offset)))
-        guard count > 0 else { return [] }
-        let pages = Int(offset) / pageSize...(Int(offset) + count - 1) / pageSize
-        guard pages.lowerBound < 2 || !pages.allSatisfy({ unused.contains(UInt64($0)) }) else {
-            return [UInt8](repeating: 0, count: count)
-        }
-        let file = transaction.database.file
-        var bytes = try onDisk { () throws(DiskError) in try file.read(at: offset, count: count) }
-        guard bytes.count == count else {
-            throw .corrupted(
-                file: file.path, page: UInt64(pages.lowerBound),
-                reason: "expected \(count) bytes at offset \(offset), found \(bytes.count)")
-        }
-        let range = Int(offset)..<Int(offset) + count
+        return count > 0 ? Int(offset)..<Int(offset) + count : nil
+    }
+
+    private func pages(of part: Range<Int>) -> ClosedRange<Int> {
+        part.lowerBound / pageSize...(part.upperBound - 1) / pageSize
+    }
+
+    /// Whether there is nothing but unused pages, which are zeros.
+    private func isUnused(_ part: Range<Int>) -> Bool {
+        let pages = pages(of: part)
+        return pages.lowerBound >= 2 && pages.allSatisfy { unused.contains(UInt64($0)) }
+    }
+
+    private func checkComplete(_ part: Range<Int>, count: Int) throws(BoltError) {
+        guard count < part.count else { return }
+        throw .corrupted(
+            file: transaction.database.file.path, page: UInt64(pages(of: part).lowerBound),
+            reason: "expected \(part.count) bytes at offset \(part.lowerBound), found \(count)")
+    }
+
+    /// Puts in what the image holds and the file does not: zeros for pages out of use, and the meta pages.
+    /// - Parameter start: where the part begins in the memory.
+    private func complete(_ part: Range<Int>, in bytes: inout MutableRawSpan, from start: Int) {
+        let pages = pages(of: part)
         for page in pages where unused.contains(UInt64(page)) {
-            let part = (page * pageSize..<(page + 1) * pageSize).clamped(to: range)
-            for i in part { bytes[i - range.lowerBound] = 0 }
+            for i in (page * pageSize..<(page + 1) * pageSize).clamped(to: part) {
+                bytes.storeBytes(of: 0, toByteOffset: start + i - part.lowerBound, as: UInt8.self)
+            }
         }
-        if pages.lowerBound < 2 {
-            let metas = metaPages()
-            for i in range.clamped(to: 0..<metas.count) { bytes[i - range.lowerBound] = metas[i] }
+        guard pages.lowerBound < 2 else { return }
+        let metas = metaPages()
+        for i in part.clamped(to: 0..<metas.count) {
+            bytes.storeBytes(of: metas[i], toByteOffset: start + i - part.lowerBound, as: UInt8.self)
         }
-        // Once the transaction has expired its pages may have been reused while they were being copied.
-        try transaction.checkOpen()
-        return bytes
     }
 
     private func metaPages() -> [UInt8] {

@@ -17,6 +17,14 @@ public final class BackendCopy: Sendable {
         do throws(BoltError) { return try image.read(at: offset, count: count) } catch { throw BackendError(error) }
     }
 
+    /// The same, appended to memory of the caller's, which must have room for `count` bytes. When it throws, what was
+    /// appended is of no use.
+    public func read(at offset: Int64, count: Int, into output: inout OutputRawSpan) throws(BackendError) {
+        do throws(BoltError) { try image.read(at: offset, count: count, into: &output) } catch {
+            throw BackendError(error)
+        }
+    }
+
     /// Lets go of the version; a second call does nothing.
     public func close() { image.close() }
 }

@@ -65,6 +65,22 @@ struct PeerConnector: Sendable {
     }
 }
 
+extension Channel {
+    /// From here on it brings a database. Called on the event loop.
+    func widenForDatabase() {
+        guard let options = syncOptions else { return }
+        let allocator = FixedSizeRecvByteBufferAllocator(capacity: PeerLimits.databaseReadBytes)
+        // A channel without these options is none the worse for it.
+        try? options.setOption(.recvAllocator, value: allocator)
+        try? options.setOption(.maxMessagesPerRead, value: PeerLimits.databaseReadsPerTurn)
+    }
+
+    /// Leaves what comes in to the socket's buffer, and the sender waiting.
+    func pauseReading(_ pauses: Bool) {
+        setOption(.autoRead, value: !pauses).whenFailure { _ in }
+    }
+}
+
 /// Passes a response on, part by part. A request is written with `Channel.write(_:)` as `HTTPClientRequestPart`s.
 private final class ResponseHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart

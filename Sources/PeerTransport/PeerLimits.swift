@@ -20,6 +20,11 @@ public enum PeerLimits {
     public static let snapshotBufferBytes = 4 << 20
     /// Bytes of a database read or written in one go.
     public static let snapshotChunkBytes = 1 << 20
+    /// Bytes of a database that one read from a socket may take, and reads in one turn of the event loop. As many
+    /// pieces of memory are kept and read into again when they have been written: twice what may wait for the disk, as
+    /// most are not full.
+    static let databaseReadBytes = 128 << 10
+    static let databaseReadsPerTurn = UInt(2 * snapshotBufferBytes / databaseReadBytes)
     /// Bytes of a database that are written before a sync of them begins, while more come in.
     public static let snapshotSyncBytes = 16 << 20
     /// Snapshots on their way to peers at the same time.

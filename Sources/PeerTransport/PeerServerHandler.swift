@@ -47,7 +47,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if case .stream(let stream, _) = state, context.channel.isWritable { stream.writable() }
-        if case .database(let answer) = state { answer.readOn() }
+        if case .database(let answer) = state { answer.writable() }
         context.fireChannelWritabilityChanged()
     }
 
@@ -131,13 +131,9 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func beginSnapshot(_ context: ChannelHandlerContext) {
-        let intake = SnapshotIntake(core, number: core.nextIntakeNumber())
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        // The socket waits for the disk.
-        intake.onProgress = { [weak intake] in
-            guard let intake, !intake.isFull else { return }
-            bound.value.channel.setOption(.autoRead, value: true).whenFailure { _ in }
-        }
+        context.channel.widenForDatabase()
+        let intake = SnapshotIntake(core) { bound.value.channel.pauseReading($0) }
         state = .snapshot(intake)
     }
 
@@ -151,9 +147,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
             }
             buffer.writeBuffer(&body)
             state = .post(introduction, buffer)
-        case .snapshot(let intake):
-            intake.received(&body)
-            if intake.isFull { context.channel.setOption(.autoRead, value: false).whenFailure { _ in } }
+        case .snapshot(let intake): intake.received(&body)
         case .question(let route, let head, var bytes):
             state = .refused
             guard bytes.count + body.readableBytes <= PeerLimits.questionBytes else {

@@ -8,18 +8,17 @@ internal import NIOPosix
 internal import RaftCore
 internal import RaftProto
 
-/// One snapshot on its way to a peer: the message, then the database as it is read from the file, a few chunks ahead of
-/// the socket. Used on its event loop only.
-final class SnapshotPost: ResponseReceiver {
+/// One snapshot on its way to a peer: the message, then the database as it is read from the file. Used on its event
+/// loop only.
+final class SnapshotPost: ResponseReceiver, DatabaseOutlet {
     private let snapshot: OutgoingSnapshot
     private weak var peer: Peer?
     private let record: PeerFigures
     private let core: TransportCore
     private var finish: ((SnapshotPost, (any Error)?) -> Void)?
     private var channel: (any Channel)?
-    private var offset: Int64 = 0
+    private var database: DatabaseReadAhead?
     private let size: Int64
-    private var isReading = false
     private var status: Int?
     private var answer: [UInt8] = []
     private var deadline: Scheduled<Void>?
@@ -79,56 +78,31 @@ final class SnapshotPost: ResponseReceiver {
         body.writeInteger(UInt64(envelope.count))
         body.writeBytes(envelope)
         channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(body)), promise: nil)
-        readOn()
-        if size == 0 { sentAll(channel) }
+        let database = core.readAhead(of: snapshot.database, into: self)
+        self.database = database
+        database.readOn()
     }
 
-    /// Reads the next chunk unless one is being read or waited for, all is read, or the socket is full.
-    private func readOn() {
-        guard !isReading, offset < size, finish != nil, let channel, channel.isWritable else { return }
-        isReading = true
-        let count = Int(min(Int64(core.snapshotPace.pieceBytes), size - offset))
-        let wait = core.snapshotPace.wait(for: count, at: core.now())
-        if wait == .zero { return read(count) }
-        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
-        core.eventLoop.scheduleTask(in: TimeAmount(wait)) { bound.value.read(count) }
-    }
+    // MARK: The database
 
-    private func read(_ count: Int) {
-        guard finish != nil else { return }
-        let database = snapshot.database
-        let start = offset
-        let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
-        core.diskThreads.runIfActive(eventLoop: core.eventLoop) {
-            ByteBuffer(bytes: try database.read(at: start, count: count))
-        }.whenComplete { bound.value.take($0) }
-    }
+    var isWritable: Bool { channel?.isWritable ?? false }
 
-    private func take(_ chunk: Result<ByteBuffer, any Error>) {
-        isReading = false
-        guard finish != nil, let channel else { return }
-        switch chunk {
-        case .failure(let error): end(error)
-        case .success(let bytes):
-            offset += Int64(bytes.readableBytes)
-            record.value.sentBytes += UInt64(bytes.readableBytes)
-            // The disk's thread has the next chunk ready when this one is on its way.
-            readOn()
-            channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil)
-            if let line = progress.line(sent: offset, at: core.now()) {
-                var fields = fields
-                for (name, value) in line { fields[name] = .string(value) }
-                core.logger.info("sending database snapshot", metadata: fields)
-            }
-            if offset == size { sentAll(channel) } else { readOn() }
+    func writable() { database?.readOn() }
+
+    func write(_ piece: ByteBuffer, done: EventLoopPromise<Void>) {
+        guard let channel, let database else { return done.fail(PeerFailure.closed) }
+        record.value.sentBytes += UInt64(piece.readableBytes)
+        channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(piece)), promise: done)
+        if let line = progress.line(sent: database.offset, at: core.now()) {
+            var fields = fields
+            for (name, value) in line { fields[name] = .string(value) }
+            core.logger.info("sending database snapshot", metadata: fields)
         }
     }
 
-    private func sentAll(_ channel: any Channel) {
-        channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
-    }
+    func wroteAll() { channel?.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil) }
 
-    func writable() { readOn() }
+    func readingFailed(_ error: any Error) { end(error) }
 
     // MARK: The answer
 
@@ -159,6 +133,7 @@ final class SnapshotPost: ResponseReceiver {
 
     private func end(_ error: (any Error)?) {
         guard let finish = finish.take() else { return }
+        database?.stop()
         deadline?.cancel()
         channel?.close(promise: nil)
         if let error {

@@ -1,11 +1,16 @@
 internal import Base
-internal import Platform
+package import Platform
 
 /// Where databases that leaders send are kept until the member takes them over: next to the raft snapshots, named by
 /// their index. Calls block.
-struct SnapshotStorage: Sendable {
+package struct SnapshotStorage: Sendable {
     let disk: any Disk
     let directory: String
+
+    package init(disk: any Disk, directory: String) {
+        self.disk = disk
+        self.directory = directory
+    }
 
     /// Opens a new file for a database that is coming in. Files with such names are removed when a member starts.
     func create(_ number: Int) throws(DiskError) -> any DiskFile {
@@ -20,6 +25,12 @@ struct SnapshotStorage: Sendable {
         let name = String(repeating: "0", count: 16 - digits.count) + digits
         try disk.rename(file.path, to: "\(directory)/\(name).snap.db")
         try disk.syncDirectory(directory)
+    }
+
+    /// Makes the database durable under the name that it has.
+    package func keep(_ file: any DiskFile) throws(DiskError) {
+        try file.sync()
+        try file.close()
     }
 
     func discard(_ file: any DiskFile) {

@@ -1,5 +1,6 @@
 internal import Base
 internal import Logging
+internal import MVCC
 internal import Member
 internal import NIOCore
 internal import NIOHTTP1
@@ -70,10 +71,21 @@ final class TransportCore {
         return true
     }
 
-    /// Tells the files of snapshots that come in at the same time apart.
-    func nextIntakeNumber() -> Int {
+    /// A database that is about to come in; its file has a name of its own.
+    func writeBehind(
+        pause: @escaping (Bool) -> Void, failed: @escaping (any Error) -> Void
+    ) -> DatabaseWriteBehind {
         intakes += 1
-        return intakes
+        return DatabaseWriteBehind(
+            storage, number: intakes, threads: diskThreads, eventLoop: eventLoop, pause: pause, failed: failed)
+    }
+
+    /// A database that is about to go out, at the speed that all of them together may have.
+    func readAhead(of copy: BackendCopy, into outlet: any DatabaseOutlet) -> DatabaseReadAhead {
+        let pace = DatabaseReadAhead.Pace(pieceBytes: snapshotPace.pieceBytes) { [self] in
+            snapshotPace.wait(for: $0, at: now())
+        }
+        return DatabaseReadAhead(copy, into: outlet, pace: pace, threads: diskThreads, eventLoop: eventLoop)
     }
 
     func start(_ host: any PeerHost) {

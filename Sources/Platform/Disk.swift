@@ -38,6 +38,8 @@ public protocol DiskFile: AnyObject, Sendable {
     func size() throws(DiskError) -> Int64
     /// Up to `count` bytes from `offset`; fewer only at the end of the file.
     func read(at offset: Int64, count: Int) throws(DiskError) -> [UInt8]
+    /// The same, appended to memory of the caller's, which must have room for `count` bytes.
+    func read(at offset: Int64, count: Int, into output: inout OutputRawSpan) throws(DiskError)
     /// Writes all of `bytes` at `offset`, growing the file if needed.
     func write(_ bytes: RawSpan, at offset: Int64) throws(DiskError)
     /// Makes the content, and the size if it changed, durable (`fdatasync`).
@@ -56,6 +58,13 @@ public protocol DiskFile: AnyObject, Sendable {
     func map(capacity: Int) throws(DiskError) -> any DiskMapping
     /// Closes the file and releases its locks. Mappings stay valid. Further calls fail with `.closed`.
     func close() throws(DiskError)
+}
+
+extension DiskFile {
+    /// With a copy, for files where that does not matter.
+    public func read(at offset: Int64, count: Int, into output: inout OutputRawSpan) throws(DiskError) {
+        for byte in try read(at: offset, count: count) { output.append(byte, as: UInt8.self) }
+    }
 }
 
 /// The kinds of lock that etcd takes: the two do not see each other.

@@ -67,23 +67,46 @@ final class LinuxFile: DiskFile {
         return try use("read") { descriptor throws(DiskError) in
             var failure: DiskError?
             let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, done in
-                done = 0
-                while done < count {
-                    // SAFETY: `done` < `count` = the buffer's size, and at most the rest of it is written.
-                    let n = retryingInterrupts {
-                        pread(descriptor, buffer.baseAddress! + done, count - done, off_t(offset) + done)
-                    }
-                    if n == 0 { break }
-                    guard n > 0 else {
-                        failure = lastError("read", path)
-                        break
-                    }
-                    done += n
-                }
+                // SAFETY: the buffer has `count` bytes.
+                let memory = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+                (done, failure) = fill(memory, from: descriptor, at: offset)
             }
             if let failure { throw failure }
             return bytes
         }
+    }
+
+    func read(at offset: Int64, count: Int, into output: inout OutputRawSpan) throws(DiskError) {
+        precondition(offset >= 0 && count >= 0 && output.freeCapacity >= count)
+        try use("read") { descriptor throws(DiskError) in
+            var failure: DiskError?
+            output.withUnsafeMutableBytes { buffer, initialized in
+                // SAFETY: the precondition says that `count` bytes are free behind those that have been written.
+                let memory = UnsafeMutableRawBufferPointer(rebasing: buffer[initialized..<initialized + count])
+                let done: Int
+                (done, failure) = fill(memory, from: descriptor, at: offset)
+                initialized += done
+            }
+            if let failure { throw failure }
+        }
+    }
+
+    /// Reads until the memory is full or the file ends.
+    /// - Returns: how many bytes were read, and why no more if it was not the file's end.
+    private func fill(
+        _ memory: UnsafeMutableRawBufferPointer, from descriptor: Int32, at offset: Int64
+    ) -> (Int, DiskError?) {
+        var done = 0
+        while done < memory.count {
+            // SAFETY: `done` < the buffer's size, and at most the rest of it is written.
+            let n = retryingInterrupts {
+                pread(descriptor, memory.baseAddress! + done, memory.count - done, off_t(offset) + done)
+            }
+            if n == 0 { break }
+            guard n > 0 else { return (done, lastError("read", path)) }
+            done += n
+        }
+        return (done, nil)
     }
 
     func write(_ bytes: RawSpan, at offset: Int64) throws(DiskError) {

@@ -42,6 +42,19 @@ import Testing
         for _ in 0..<3 { try writer.commit() }
         #expect(Int64(image.count) == copy.size)
         #expect(try copy.read(at: copy.size, count: 10) == [])
+        // The form that reads into memory of the caller's gives the same, behind what that holds already.
+        for (offset, count) in [(0, 1), (100, 5000), (2048, 2048), (3000, 40_000), (image.count - 10, 100)] {
+            var bytes: [UInt8] = [1, 2, 3]
+            try bytes.append(addingCapacity: count) { output in
+                try output.withUnsafeMutableBufferPointer { buffer, initialized in
+                    var raw = OutputRawSpan(
+                        buffer: UnsafeMutableRawBufferPointer(buffer), initializedCount: initialized)
+                    try copy.read(at: Int64(offset), count: count, into: &raw)
+                    initialized = raw.finalize(for: UnsafeMutableRawBufferPointer(buffer))
+                }
+            }
+            #expect(bytes == [1, 2, 3] + image[offset..<min(offset + count, image.count)], "\(offset)+\(count)")
+        }
         // Whatever has been written to free pages since, every copy of a version is the same.
         #expect(try second.read(at: 0, count: Int(second.size)) == image)
         #expect(database.readers.map(\.name) == ["first", "second"])

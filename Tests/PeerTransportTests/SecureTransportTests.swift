@@ -1,7 +1,9 @@
 import Base
 import Foundation
+import MVCC
 import Member
 import PeerTransport
+import PlatformLinux
 import RaftCore
 import TLS
 import TestSupport
@@ -62,6 +64,53 @@ import Testing
                     a.host.contains { if case .versions(let it) = $0 { it.first?.server == "3.7.1" } else { false } }
                         && a.host.contains { if case .promoted(1, nil) = $0 { true } else { false } }
                 })
+            await a.stop()
+            await b.stop()
+        }
+    }
+
+    /// Databases, which are sent and fetched in large pieces.
+    @Test func databasesInBothDirections() async throws {
+        try await withAuthority("databases over TLS") { authority in
+            let security = settings(try await authority.issue("member", commonName: "member"), authority)
+            let (a, b) = (try await TestPeer(1, security: security), try await TestPeer(2, security: security))
+            a.know(b)
+            b.know(a)
+            #expect(
+                await eventually {
+                    a.host.contains { if case .activity(MemberID(2), .some) = $0 { true } else { false } }
+                        && b.host.contains { if case .activity(MemberID(1), .some) = $0 { true } else { false } }
+                })
+            let file = try LargeBackend.make(at: "\(b.directory)/source", on: LinuxDisk())
+            let copy = try file.beginCopy(named: "test")
+            let expected = try copy.read(at: 0, count: Int(copy.size))
+            #expect(expected.count > 2 * PeerLimits.snapshotChunkBytes)
+
+            b.host.give { try file.beginCopy(named: "given") }
+            var work = PeerWork()
+            work.corruption = [.fetchDatabase(from: [b.id])]
+            a.transport.carry(work)
+            var path: String?
+            #expect(
+                await eventually {
+                    a.host.contains {
+                        if case .corruption(.databaseFetched(.success(let fetched))) = $0 { path = fetched }
+                        return path != nil
+                    }
+                })
+            #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: try #require(path)))) == expected)
+
+            let message = Message(
+                type: .snapshot, to: a.id, from: b.id, term: Term(1),
+                snapshot: Snapshot(data: [1], metadata: SnapshotMetadata(index: LogIndex(0x2a), term: Term(1))))
+            work = PeerWork()
+            work.snapshots = [OutgoingSnapshot(message: message, database: copy)]
+            b.transport.carry(work)
+            #expect(await eventually { a.host.messages.map(\.type) == [.snapshot] })
+            let arrived = try Data(contentsOf: URL(fileURLWithPath: "\(a.directory)/000000000000002a.snap.db"))
+            #expect([UInt8](arrived) == expected)
+            copy.close()
+            try file.close()
             await a.stop()
             await b.stop()
         }

@@ -171,6 +171,21 @@ final class TestPeer {
     var files: [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] }
 }
 
+/// A backend file of more than one piece of a transfer.
+enum LargeBackend {
+    static func make(at path: String, on disk: any Disk) throws -> BackendFile {
+        var options = BackendFile.Options()
+        options.mapCapacity = 1 << 28
+        let file = try BackendFile.open(path, on: disk, options: options)
+        let backend = try Backend(try file.read())
+        for n in 0..<48 as Range<UInt8> {
+            backend.put([n], [UInt8](repeating: n, count: 64 << 10), in: .cluster)
+        }
+        if let batch = backend.freeze() { backend.committed(try batch.write(to: file)) }
+        return file
+    }
+}
+
 /// Waits for a condition, and says whether it came to hold.
 func eventually(_ limit: Duration = .seconds(10), _ condition: () async -> Bool) async -> Bool {
     let deadline = ContinuousClock.now + limit

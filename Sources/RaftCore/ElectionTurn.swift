@@ -10,7 +10,7 @@ package struct ElectionTurn: Equatable {
     /// Ticks between two voters' campaigns, if there is room. Their ticks are not in step, so what is left in the worst
     /// case is one less: enough for two rounds of messages.
     package static let spacing = 3
-    /// How often a voter asks again for pre-votes, a tick apart: who has heard the leader a little later than it has not
+    /// How often a voter asks again for pre-votes, a tick apart: who has heard the leader a little later has not
     /// answered yet. A pre-vote changes nothing anywhere.
     package static let retries = 4
     /// Ticks that a voter lets pass after it has granted a pre-vote.
@@ -30,9 +30,9 @@ package struct ElectionTurn: Equatable {
         count = voters.count { $0 != leader }
     }
 
-    /// The ticks without a leader after which this voter campaigns: more than the election timeout, for which the others
-    /// keep from voting, and less than twice as many, like a drawn one. Nil if there are too few to tell all voters
-    /// apart.
+    /// The ticks without a leader after which this voter campaigns: more than the election timeout, for which the
+    /// others keep from voting, and less than twice as many, like a drawn one. Nil if there are too few to tell all
+    /// voters apart.
     package func timeout(electionTicks: Int) -> Int? {
         let room = electionTicks - 2
         let gaps = count - 1
@@ -64,16 +64,16 @@ extension Raft {
     /// Another node has this one's pre-vote: it gets the time to win before this one campaigns, too.
     mutating func giveWay() { courtesyTicks = ElectionTurn.courtesy }
 
-    /// Another node could not have this one's vote, because this one has more of the log: its turn is over, and this one
-    /// may be the next, but not before the other had time to win with the votes of the rest.
+    /// Another node could not have this one's vote, because this one has more of the log: its turn is over, and this
+    /// one may be the next, but not before the other had time to win with the votes of the rest.
     mutating func followUp(_ other: MemberID) {
         let turn = ElectionTurn(of: id, after: other, among: tracker.configuration.voters.ids)
         electionElapsed = max(electionElapsed, electionTimeout - ElectionTurn.courtesy - turn.place)
     }
 
     /// A tick of a leader that keeps count of how long each peer has been silent. It steps down when no quorum has
-    /// answered for an election timeout, with a last word: if the others do hear it, they need not wait for a timeout of
-    /// their own.
+    /// answered for an election timeout, with a last word: if the others do hear it, they need not wait for a timeout
+    /// of their own.
     mutating func watchQuorum() {
         for p in 0..<tracker.progress.count where tracker.progress.ids[p] != id {
             tracker.progress[at: p].silentTicks += 1
@@ -90,7 +90,7 @@ extension Raft {
         becomeFollower(term, leader: .none)
     }
 
-    /// The voter that has most of the log, as far as is known; of several the one that was silent for the shortest time.
+    /// The voter that has most of the log, as far as is known; of several the one that was heard last.
     private var heir: MemberID? {
         var best: (id: MemberID, progress: Progress)?
         for voter in tracker.configuration.voters.ids where voter != id {

@@ -26,7 +26,7 @@ struct ElectionRace {
     enum Fault {
         /// Nothing comes from the leader, nothing reaches it.
         case silenced
-        /// Nothing reaches the leader. It is heard for so long: the kernel sends no more when acknowledgements stay away.
+        /// Nothing reaches the leader. It is heard for so long: without acknowledgements the kernel stops sending.
         case deaf(heardFor: ClosedRange<Int>)
     }
 

@@ -28,9 +28,11 @@ public final class ChildKeeper: Sendable {
     public init() throws {
         let pipe = Pipe()
         shell = Process()
-        shell.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        // A session of its own, so that a signal to the tests' group does not reach it.
-        shell.arguments = ["setsid", "sh", "-c", Self.script]
+        // Foundation gives it a process group of its own: a signal to the tests' group does not reach it. It may not
+        // fork and end, as `setsid` does: a child that has ended and that nobody waits for keeps swift-testing's wait
+        // for its own children busy.
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.arguments = ["-c", Self.script]
         shell.standardInput = pipe.fileHandleForReading
         shell.standardOutput = FileHandle.nullDevice
         shell.standardError = FileHandle.nullDevice

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct ChildKeeperTests {
     private func sleeper() throws -> ChildProcess {
-        try ChildProcess("/usr/bin/env", ["sleep", "60"], outputPath: "/dev/null", errorPath: "/dev/null")
+        try ChildProcess("/usr/bin/env", ["sleep", "1000"], outputPath: "/dev/null", errorPath: "/dev/null")
     }
 
     @Test func endsThoseThatAreKeptWhenItsOwnerIsGone() async throws {

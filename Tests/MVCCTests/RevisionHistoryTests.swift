@@ -20,6 +20,14 @@ import Testing
         return (Array(entries[(kept ? newest : newest + 1)...]), kept)
     }
 
+    private func append(
+        _ entry: Revised, to model: inout (slot: UInt32, entries: [Revised]), and history: inout RevisionHistory
+    ) {
+        model.slot = history.append(
+            .init(main: entry.main, sub: 0, isTombstone: entry.isTombstone), to: model.slot)
+        model.entries.append(entry)
+    }
+
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func agreesWithAList(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var history = RevisionHistory()
@@ -30,9 +38,7 @@ import Testing
             for _ in 0..<Int.random(in: 1...1500, using: &random) {
                 main += 1
                 let isTombstone = Int.random(in: 0..<5, using: &random) == 0
-                model[key].slot = history.append(
-                    .init(main: main, sub: 0, isTombstone: isTombstone), to: model[key].slot)
-                model[key].entries.append(Revised(main: main, isTombstone: isTombstone))
+                append(Revised(main: main, isTombstone: isTombstone), to: &model[key], and: &history)
             }
             let other = Int.random(in: 0..<model.count, using: &random)
             let at = Int64.random(in: 0...main, using: &random)
@@ -70,9 +76,7 @@ import Testing
                 for _ in 0..<Int.random(in: 1...2, using: &random) {
                     main += 1
                     let isTombstone = Int.random(in: 0..<3, using: &random) == 0
-                    model[key].slot = history.append(
-                        .init(main: main, sub: 0, isTombstone: isTombstone), to: model[key].slot)
-                    model[key].entries.append(Revised(main: main, isTombstone: isTombstone))
+                    append(Revised(main: main, isTombstone: isTombstone), to: &model[key], and: &history)
                 }
             }
             let at = main - Int64.random(in: 0...3000, using: &random)

@@ -24,11 +24,13 @@ enum KV {
         return .range(try request.serializedBytes())
     }
 
-    static func all() throws -> ClientRequest.Body {
+    /// - Parameter revision: 0 for the newest.
+    static func all(at revision: Int64 = 0) throws -> ClientRequest.Body {
         var request = Etcdserverpb_RangeRequest()
         request.key = .init([0])
         request.rangeEnd = .init([0])
         request.serializable = true
+        request.revision = revision
         return .range(try request.serializedBytes())
     }
 

@@ -78,20 +78,13 @@ import Testing
         let expected = try copy.read(at: 0, count: Int(copy.size))
         copy.close()
         carry(.fetchDatabase(from: [MemberID(9), b.id]), by: a)
-        var path: String?
-        #expect(
-            await eventually {
-                a.host.contains {
-                    if case .corruption(.databaseFetched(.success(let fetched))) = $0 { path = fetched }
-                    return path != nil
-                }
-            })
-        let fetched = try LinuxDisk().open(try #require(path), .read)
+        let path = try #require(await a.fetchedDatabase())
+        let fetched = try LinuxDisk().open(path, .read)
         #expect(try fetched.size() == Int64(expected.count))
         try fetched.close()
         // The name is one that a start removes.
         #expect(a.files.contains { $0.hasPrefix("tmp") })
-        let opened = try BackendFile.open(try #require(path), on: LinuxDisk())
+        let opened = try BackendFile.open(path, on: LinuxDisk())
         #expect(try opened.check().isEmpty)
         try opened.close()
 

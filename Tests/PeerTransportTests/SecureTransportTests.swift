@@ -45,11 +45,8 @@ import Testing
             a.send(Message(type: .heartbeat, to: b.id, from: a.id, term: Term(1)))
             #expect(await eventually { b.host.messages.count == 1 })
             b.know(a)
-            #expect(
-                await eventually {
-                    a.host.contains { if case .activity(MemberID(2), .some) = $0 { true } else { false } }
-                        && b.host.contains { if case .activity(MemberID(1), .some) = $0 { true } else { false } }
-                })
+            #expect(await a.reaches(b))
+            #expect(await b.reaches(a))
             try await Task.sleep(for: .milliseconds(300))
             for index in 1...40 as ClosedRange<UInt64> { a.send(append(index, to: b, from: a, bytes: 300_000)) }
             #expect(await eventually { b.host.messages.count == 41 })
@@ -74,13 +71,7 @@ import Testing
         try await withAuthority("databases over TLS") { authority in
             let security = settings(try await authority.issue("member", commonName: "member"), authority)
             let (a, b) = (try await TestPeer(1, security: security), try await TestPeer(2, security: security))
-            a.know(b)
-            b.know(a)
-            #expect(
-                await eventually {
-                    a.host.contains { if case .activity(MemberID(2), .some) = $0 { true } else { false } }
-                        && b.host.contains { if case .activity(MemberID(1), .some) = $0 { true } else { false } }
-                })
+            #expect(await TestPeer.meet(a, b))
             let file = try LargeBackend.make(at: "\(b.directory)/source", on: LinuxDisk())
             let copy = try file.beginCopy(named: "test")
             let expected = try copy.read(at: 0, count: Int(copy.size))
@@ -90,15 +81,8 @@ import Testing
             var work = PeerWork()
             work.corruption = [.fetchDatabase(from: [b.id])]
             a.transport.carry(work)
-            var path: String?
-            #expect(
-                await eventually {
-                    a.host.contains {
-                        if case .corruption(.databaseFetched(.success(let fetched))) = $0 { path = fetched }
-                        return path != nil
-                    }
-                })
-            #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: try #require(path)))) == expected)
+            let path = try #require(await a.fetchedDatabase())
+            #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: path))) == expected)
 
             let message = Message(
                 type: .snapshot, to: a.id, from: b.id, term: Term(1),

@@ -146,6 +146,34 @@ final class TestPeer {
         try await transport.start(identity, host: host, listeningAt: [url])
     }
 
+    /// Each is told of the other.
+    /// - Returns: whether both have been reached.
+    static func meet(_ a: TestPeer, _ b: TestPeer) async -> Bool {
+        a.know(b)
+        b.know(a)
+        guard await a.reaches(b) else { return false }
+        return await b.reaches(a)
+    }
+
+    /// Whether its member is told of a connection with `other`.
+    func reaches(_ other: TestPeer) async -> Bool {
+        await eventually {
+            host.contains { if case .activity(other.id, .some) = $0 { true } else { false } }
+        }
+    }
+
+    /// Where the database is that its member is told of; nil if none comes.
+    func fetchedDatabase() async -> String? {
+        var path: String?
+        _ = await eventually {
+            host.contains {
+                if case .corruption(.databaseFetched(.success(let fetched))) = $0 { path = fetched }
+                return path != nil
+            }
+        }
+        return path
+    }
+
     func know(_ others: TestPeer...) {
         var work = PeerWork()
         work.changes = others.map { .add($0.id, peerURLs: [$0.url]) }

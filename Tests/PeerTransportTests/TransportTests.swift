@@ -18,13 +18,7 @@ import Testing
 
     @Test func messagesArriveInOrderOnBothStreams() async throws {
         let (a, b) = (try await TestPeer(1), try await TestPeer(2))
-        a.know(b)
-        b.know(a)
-        #expect(
-            await eventually {
-                a.host.contains { if case .activity(MemberID(2), .some) = $0 { true } else { false } }
-                    && b.host.contains { if case .activity(MemberID(1), .some) = $0 { true } else { false } }
-            })
+        #expect(await TestPeer.meet(a, b))
         try await Task.sleep(for: .milliseconds(300))
         for index in 1...200 as ClosedRange<UInt64> {
             a.send(

@@ -1,18 +1,18 @@
 public import Base
 package import MVCC
 
-/// A member's hash of its rows up to a revision, as it tells others.
+/// A member's hash of its rows, as it tells others. What revision the rows go up to is not in it: that of the question.
 public struct MemberHash: Sendable, Equatable {
     /// As in `KeyValueHash`.
     public var hash: UInt32
     public var compactRevision: Int64
     /// The member's newest revision when it answered.
-    public var revision: Int64
+    public var newestRevision: Int64
 
-    public init(hash: UInt32, compactRevision: Int64, revision: Int64) {
+    public init(hash: UInt32, compactRevision: Int64, newestRevision: Int64) {
         self.hash = hash
         self.compactRevision = compactRevision
-        self.revision = revision
+        self.newestRevision = newestRevision
     }
 }
 
@@ -155,11 +155,11 @@ package enum CorruptionCheck {
         if let minority = vote(own, answers, members: members)?.minority, !minority.isEmpty { return minority }
         for answer in answers {
             guard let hash = answer.hash else { continue }
-            if hash.revision > later.revision {
+            if hash.newestRevision > later.revision {
                 return [
                     Finding(
                         answer.member, isProven: false,
-                        "its revision \(hash.revision) is beyond the leader's, \(later.revision)")
+                        "its revision \(hash.newestRevision) is beyond the leader's, \(later.revision)")
                 ]
             }
             if hash.compactRevision > later.hash.compactRevision {

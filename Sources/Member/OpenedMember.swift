@@ -15,18 +15,18 @@ public struct OpenedMember {
         restored.applier.cluster.members.filter { $0.id != restored.localID }
     }
 
-    /// The hash of all that the store holds. O(rows).
+    /// The hash of all that the store holds, up to its newest revision. O(rows).
     public func hash() throws(MemberError) -> MemberHash {
         let store = restored.applier.store
         do throws(StoreError) {
             let hash = try store.hashKV(store.currentRevision)
-            return MemberHash(hash: hash.hash, compactRevision: hash.compactRevision, revision: hash.revision)
+            return MemberHash(hash: hash.hash, compactRevision: hash.compactRevision, newestRevision: hash.revision)
         } catch {
             throw MemberError(.corruption, "the data cannot be read: \(error)")
         }
     }
 
-    /// The peers whose data differ from this member's, by what they answered when asked at the revision of `own`.
+    /// The peers whose data differ from this member's, by what they answered when asked at its newest revision.
     public func differing(_ answers: [PeerHash], from own: MemberHash) -> [MemberID] {
         CorruptionCheck.initial(own, answers)
     }
@@ -34,7 +34,7 @@ public struct OpenedMember {
     /// Has the member start in quarantine if a quorum of all members proves its data wrong.
     /// - Returns: why it does; nil if nothing is proven.
     public func quarantine(_ own: MemberHash, by answers: [PeerHash]) -> String? {
-        let hash = KeyValueHash(hash: own.hash, compactRevision: own.compactRevision, revision: own.revision)
+        let hash = KeyValueHash(hash: own.hash, compactRevision: own.compactRevision, revision: own.newestRevision)
         let standing = CorruptionCheck.Own(memberID, hash, applied: restored.applier.backend.consistentIndex)
         guard
             case .divergent(let reason, _) = CorruptionCheck.own(standing, answers, members: otherMembers.count + 1)

@@ -96,9 +96,9 @@ extension MemberHash {
             return Int64(text)
         }
         guard let hash = number(json["hash"]).flatMap({ UInt32(exactly: $0) }),
-            let compactRevision = number(json["compact_revision"]), let revision = number(json["header"]?["revision"])
+            let compactRevision = number(json["compact_revision"]), let newest = number(json["header"]?["revision"])
         else { return nil }
-        self.init(hash: hash, compactRevision: compactRevision, revision: revision)
+        self.init(hash: hash, compactRevision: compactRevision, newestRevision: newest)
     }
 }
 

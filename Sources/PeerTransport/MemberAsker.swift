@@ -34,11 +34,11 @@ final class MemberAsker {
     /// How long another member waits until this one has applied what was committed when it asked.
     private static let leasePatience: Duration = .seconds(1)
 
-    func hash(atRevision revision: Int64, finish: @escaping (Result<KeyValueHash, EtcdError>) -> Void) {
+    func hash(atRevision revision: Int64, finish: @escaping (Result<HashAnswer, EtcdError>) -> Void) {
         var request: [UInt8] = []
         Wire.appendVarintField(1, UInt64(bitPattern: revision), to: &request)
         submit(.hashKV(request)) { result in
-            finish(result.flatMap { bytes in KeyValueHash(bytes).map { .success($0) } ?? .failure(.stopped) })
+            finish(result.flatMap { bytes in HashAnswer(bytes).map { .success($0) } ?? .failure(.stopped) })
         }
     }
 
@@ -138,10 +138,12 @@ private final class OnceOnLoop<Value> {
 }
 
 /// What `/members/hashkv` answers.
-struct KeyValueHash {
-    var revision: Int64 = 0
+struct HashAnswer {
+    /// The member's newest revision.
+    var newestRevision: Int64 = 0
     var hash: UInt64 = 0
     var compactRevision: Int64 = 0
+    /// The last revision that the hash covers.
     var hashRevision: Int64 = 0
 
     /// Reads a `HashKVResponse`; nil when it is none.
@@ -154,7 +156,7 @@ struct KeyValueHash {
                     var header = WireCursor(range)
                     while let (field, value) = try header.next(in: bytes.span) {
                         if case .varint(let revision) = value, field == 3 {
-                            self.revision = Int64(bitPattern: revision)
+                            newestRevision = Int64(bitPattern: revision)
                         }
                     }
                 case (2, .varint(let value)): hash = value
@@ -172,7 +174,7 @@ struct KeyValueHash {
             JSON.Member(name, .number(String(value)))
         }
         return .object([
-            .init("header", .object([number("member_id", member.rawValue), number("revision", revision)])),
+            .init("header", .object([number("member_id", member.rawValue), number("revision", newestRevision)])),
             number("hash", hash),
             number("compact_revision", compactRevision), number("hash_revision", hashRevision),
         ])

@@ -22,7 +22,8 @@ struct InitialCheck {
         let id = member.memberID
         logger.info("starting initial corruption check", metadata: ["local-member-id": "\(id)"])
         let own = try member.hash()
-        let answers = await directory.hashes(of: member.otherMembers, atRevision: own.revision, in: member.clusterID)
+        let answers = await directory.hashes(
+            of: member.otherMembers, atRevision: own.newestRevision, in: member.clusterID)
         for answer in answers { report(answer, own, id) }
         let different = member.differing(answers, from: own)
         guard !different.isEmpty else {
@@ -36,20 +37,20 @@ struct InitialCheck {
         }
         let list = different.map(\.description).joined(separator: ", ")
         throw ValueError(
-            "\(id) found data inconsistency with peers: its rows up to revision \(own.revision) differ from those of "
-                + "\(list); if those are right, remove this member and add a new one in its place")
+            "\(id) found data inconsistency with peers: its rows up to revision \(own.newestRevision) differ from those "
+                + "of \(list); if those are right, remove this member and add a new one in its place")
     }
 
     private func report(_ answer: PeerHash, _ own: MemberHash, _ id: MemberID) {
         var metadata: Logger.Metadata = [
-            "local-member-id": "\(id)", "local-member-revision": "\(own.revision)",
+            "local-member-id": "\(id)", "local-member-revision": "\(own.newestRevision)",
             "local-member-compact-revision": "\(own.compactRevision)", "local-member-hash": "\(own.hash)",
             "remote-peer-id": "\(answer.member)",
         ]
         switch answer.answer {
         case .hash(let hash):
             guard hash.hash != own.hash else { return }
-            metadata["remote-peer-revision"] = "\(hash.revision)"
+            metadata["remote-peer-revision"] = "\(hash.newestRevision)"
             metadata["remote-peer-compact-revision"] = "\(hash.compactRevision)"
             metadata["remote-peer-hash"] = "\(hash.hash)"
             logger.warning(

@@ -13,7 +13,7 @@ private func peer(
 ) -> PeerHash {
     PeerHash(
         member: MemberID(id),
-        answer: .hash(MemberHash(hash: hash, compactRevision: compacted, revision: revision)))
+        answer: .hash(MemberHash(hash: hash, compactRevision: compacted, newestRevision: revision)))
 }
 
 private func silent(_ id: UInt64) -> PeerHash { PeerHash(member: MemberID(id), answer: .none("away")) }
@@ -129,7 +129,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
     }
 
     @Test func onlyEqualCompactionsKeepAMemberFromStarting() {
-        let hash = MemberHash(hash: 7, compactRevision: 3, revision: 10)
+        let hash = MemberHash(hash: 7, compactRevision: 3, newestRevision: 10)
         let answers = [
             peer(2, 7, compacted: 3), peer(3, 8, compacted: 3), peer(4, 9, compacted: 4), silent(5),
         ]

@@ -212,7 +212,7 @@ final class SimulatedMember {
             let hash = try store.hashKV(revision)
             answer = .hash(
                 MemberHash(
-                    hash: hash.hash, compactRevision: hash.compactRevision, revision: store.currentRevision))
+                    hash: hash.hash, compactRevision: hash.compactRevision, newestRevision: store.currentRevision))
         } catch .rejected(.compacted) {
             answer = .compacted
         } catch .rejected(.futureRevision) {

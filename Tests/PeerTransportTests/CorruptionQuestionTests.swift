@@ -26,7 +26,7 @@ import Testing
         let (a, b) = try await pair()
         carry(.askHashes(number: 7, revision: 5), by: a)
         let expected = PeerHash(
-            member: b.id, answer: .hash(MemberHash(hash: 0, compactRevision: 0, revision: 0)),
+            member: b.id, answer: .hash(MemberHash(hash: 0, compactRevision: 0, newestRevision: 0)),
             state: .init(revision: 1, applied: .zero, isQuarantined: false))
         #expect(
             await eventually {

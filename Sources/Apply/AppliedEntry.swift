@@ -2,6 +2,7 @@ public import Base
 public import EtcdProto
 public import Leasing
 public import MVCC
+public import Membership
 
 /// What came of an entry.
 public struct AppliedEntry: Sendable, Equatable {
@@ -21,8 +22,8 @@ public struct AppliedEntry: Sendable, Equatable {
     public var waitsForCompaction = false
     /// The write was carried out although this member has no room for it: the member is to raise NOSPACE.
     public var exceedsQuota = false
-    /// The version of the cluster went down.
-    public var lowersClusterVersion = false
+    /// The version of the cluster went down from this one.
+    public var loweredClusterVersion: SemanticVersion?
     /// What whoever keeps the time of the leases has to know.
     public var leases = LeaseChange.none
 

@@ -147,7 +147,7 @@ public final class Applier {
         case .clusterVersionSet:
             let former = cluster.version
             try take(decoding { () throws(WireError) in try ClusterNews(version: bytes, at: range) })
-            if let former, let version = cluster.version { applied.lowersClusterVersion = version < former }
+            if let former, let version = cluster.version, version < former { applied.loweredClusterVersion = former }
         case .clusterMemberAttributesSet:
             try take(decoding { () throws(WireError) in try ClusterNews(attributes: bytes, at: range) })
         case .downgradeInfoSet: try setDowngrade(bytes, at: range)

@@ -99,10 +99,7 @@ extension MemberCore {
         }
         if applied.exceedsQuota { raiseNoSpaceAlarm() }
         leasesChanged(applied.leases)
-        if applied.lowersClusterVersion {
-            loweringSince = entry.index
-            nextVersionCheck = now
-        }
+        if let former = applied.loweredClusterVersion { clusterVersionLowered(from: former, at: entry.index) }
         guard applied.requestID != 0, let waiter = pending.remove(applied.requestID) else { return }
         switch waiter {
         case .client(let address):

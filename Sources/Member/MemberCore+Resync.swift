@@ -154,9 +154,11 @@ extension MemberCore {
         switch entry.type {
         case .normal:
             scratch.removeAll(keepingCapacity: true)
-            do { _ = try applier.apply(entry, header: header, into: &scratch) } catch {
+            let applied: AppliedEntry
+            do { applied = try applier.apply(entry, header: header, into: &scratch) } catch {
                 throw MemberError(.corruption, "entry \(entry.index) cannot be applied: \(error)")
             }
+            if let former = applied.loweredClusterVersion { clusterVersionLowered(from: former, at: entry.index) }
         case .confChange, .confChangeV2:
             guard entry.index > applier.backend.consistentIndex else { return }
             // What was refused then is refused now.

@@ -47,6 +47,15 @@ extension MemberCore {
         }
     }
 
+    /// An entry has lowered the version of the cluster. From the commit on that holds its effect the field says the
+    /// former version, whether it was written before or not: it alone tells of it after a start in the middle.
+    func clusterVersionLowered(from former: SemanticVersion, at index: LogIndex) {
+        loweringSince = index
+        nextVersionCheck = now
+        guard former.majorMinor >= Self.firstNamedSchema else { return }
+        applier.backend.put(MetaKey.storageVersion, Array("\(former.majorMinor)".utf8), in: .meta)
+    }
+
     private static func isAbove(_ version: SemanticVersion, _ stored: [UInt8]?) -> Bool {
         guard let stored, let former = try? SemanticVersion(parsing: String(decoding: stored, as: UTF8.self)) else {
             return false

@@ -103,6 +103,26 @@ import Testing
         for i in 0..<3 { expectSnapshotBeforeLowering(cluster[i]) }
     }
 
+    /// The same before the backend ever said its version, which it does some seconds after the founding.
+    @Test func powerFailsBeforeTheStorageHadAVersion() throws {
+        let cluster = try started { $0.snapshotCount = 10_000 }
+        let leader = try #require(cluster.leader)
+        let follower = (leader + 1) % 3
+        #expect(cluster[follower].core.statistics().storageVersion == "3.5.0", "the control: there is no field yet")
+        #expect(try ask(.enable, "3.6", at: leader, cluster) == .success("3.7"))
+        #expect(try cluster.run { $0[follower].core.statistics().clusterVersion == "3.6.0" })
+        // The backend commits; the snapshot that is to come first does not get to the disk.
+        cluster.stalled = [follower]
+        let end = cluster.clock.now() + .seconds(1)
+        #expect(try cluster.run { $0.clock.now() >= end })
+        #expect(!cluster[follower].lines.contains { $0.message == "saved snapshot" }, "the control: it is too late")
+        cluster.crash(follower, .loseUnsynced)
+        cluster.stalled = []
+        try cluster.restart(follower)
+        #expect(try cluster.run { all($0) { $0.clusterVersion == "3.6.0" && $0.storageVersion == "3.6.0" } })
+        expectSnapshotBeforeLowering(cluster[follower])
+    }
+
     /// A member that was away gets the downgrade with the leader's state, not from the log.
     @Test func aSnapshotTellsOfIt() throws {
         let cluster = try started()

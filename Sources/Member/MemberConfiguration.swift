@@ -79,6 +79,9 @@ public struct MemberConfiguration: Sendable {
     public var compactionHashCheckInterval: Duration?
     /// `--resync-corrupt-member`: whether a member whose data are proven to differ takes another's database.
     public var resyncsCorruptMember = false
+    /// `--quarantine-by-rolling-hash`: whether a majority on which entries had other effects puts a member into
+    /// quarantine; if not, its rows are compared then.
+    public var quarantinesByRollingHash = true
     /// `--unsafe-no-fsync`.
     public var unsafeNoSync = false
     /// Bytes after which a segment of the log is full; etcd's value. Tests make it smaller.

@@ -42,10 +42,13 @@ extension MemberCore {
                     "is-local": "\(suspect == localID)", "differs-at-index": "\(index)",
                     "advice": "remove this member, delete its data directory and add it again",
                 ])
-            if suspect == localID {
+            guard suspect == localID else { continue }
+            if configuration.quarantinesByRollingHash {
                 enterQuarantine(
                     "its entries up to \(index) had other effects than on \(vote.majority.count) of \(count) members",
                     .effects, healthy: vote.majority)
+            } else {
+                suspectSelf()
             }
         }
     }

@@ -68,7 +68,12 @@ extension MemberCore {
     /// What the store says, at the start and after it has been replaced.
     func restoreQuarantine() {
         do throws(BackendError) {
-            guard let quarantine = try Quarantine(in: applier.backend) else { return }
+            guard var quarantine = try Quarantine(in: applier.backend) else { return }
+            if quarantine.evidence == .effects, !configuration.quarantinesByRollingHash {
+                // Now it ends as soon as a quorum has the same rows.
+                quarantine.evidence = .rows
+                quarantine.store(in: applier.backend)
+            }
             corruption.quarantine = quarantine
             log(
                 .error, "the member is still in quarantine: its data differ from those of the other members",

@@ -158,6 +158,7 @@ extension ServerConfiguration {
         if corruptCheckTime > .zero { member.corruptionCheckInterval = corruptCheckTime }
         if checksCompactions { member.compactionHashCheckInterval = compactHashCheckTime }
         member.resyncsCorruptMember = resyncCorruptMember
+        member.quarantinesByRollingHash = quarantineByRollingHash
         member.checkpointsLeases = featureGates.isOn(.leaseCheckpoint)
         member.persistsLeaseCheckpoints = featureGates.isOn(.leaseCheckpointPersist)
         return member

@@ -114,6 +114,9 @@ final class SimulatedCluster {
 
     func restart(_ i: Int) throws { members[i] = try make(i) }
 
+    /// Changes what a member is started with from now on.
+    func configure(_ i: Int, _ change: (inout MemberConfiguration) -> Void) { change(&configurations[i]) }
+
     /// One step of 10 ms: everybody does everything once, then the messages arrive.
     func step() throws {
         for member in members { member?.turn() }

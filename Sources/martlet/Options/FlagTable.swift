@@ -266,6 +266,9 @@ package enum FlagTable {
             .bool(
                 "resync-corrupt-member", "false", \.resyncCorruptMember,
                 "Replace this member's data by another member's when a majority proves that they differ."),
+            .bool(
+                "quarantine-by-rolling-hash", "true", \.quarantineByRollingHash,
+                "Serve no clients when entries had other effects here than on a majority; else compare rows then."),
         ])
 
     private static let unsafety = FlagSection(

@@ -88,6 +88,7 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var formerInitialCorruptCheck = false
     package var formerCompactHashCheck = false
     package var resyncCorruptMember = false
+    package var quarantineByRollingHash = true
 
     package var checksDataAtStart: Bool { featureGates.isOn(.initialCorruptCheck) || formerInitialCorruptCheck }
     package var checksCompactions: Bool { featureGates.isOn(.compactHashCheck) || formerCompactHashCheck }

@@ -40,7 +40,7 @@ public final class ClientTLS: Sendable {
                 configuration.certificateChain = pair.chain.map { .certificate($0) }
                 configuration.privateKey = .privateKey(pair.key)
             }
-            if settings.isSelfSigned {
+            if settings.trustsAllServers {
                 configuration.certificateVerification = .none
             } else {
                 configuration.certificateVerification = .noHostnameVerification
@@ -49,7 +49,7 @@ public final class ClientTLS: Sendable {
             return try NIOSSLContext.make(configuration)
         }
         serverName = settings.serverName
-        verifiesServers = !settings.isSelfSigned
+        verifiesServers = !settings.trustsAllServers
         // Like etcd: members that demand a name of whoever dials them demand it of those that they dial.
         check = CertificateCheck(settings, revoked: nil, names: nil)
     }

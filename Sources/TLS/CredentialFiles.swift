@@ -6,6 +6,8 @@ struct CredentialFiles: Sendable {
     let settings: TLSSettings
     let disk: any StampingDisk
 
+    private var flags: TLSFlags { settings.flags }
+
     /// A certificate with its intermediates, and its key.
     struct KeyPair: Sendable {
         var chain: [NIOSSLCertificate]
@@ -14,28 +16,28 @@ struct CredentialFiles: Sendable {
 
     /// What the member shows as a server.
     func serverKeyPair() throws(TLSSetupError) -> KeyPair {
-        try keyPair(settings.certificateFile, settings.keyFile, flags: ("cert-file", "key-file"))
+        try keyPair(settings.certificateFile, settings.keyFile, flags: (flags.certificate, flags.key))
     }
 
     /// What the member shows as a client.
     func clientKeyPair() throws(TLSSetupError) -> KeyPair {
         if settings.clientCertificateFile.isEmpty { return try serverKeyPair() }
         return try keyPair(
-            settings.clientCertificateFile, settings.clientKeyFile, flags: ("client-cert-file", "client-key-file"))
+            settings.clientCertificateFile, settings.clientKeyFile,
+            flags: (flags.clientCertificate, flags.clientKey))
     }
 
     func authorities() throws(TLSSetupError) -> [NIOSSLCertificate] {
-        try certificates(settings.trustedCAFile, flag: "trusted-ca-file")
+        try certificates(settings.trustedCAFile, flag: flags.authorities)
     }
 
     func revocationList() throws(TLSSetupError) -> RevocationList {
         let path = settings.revocationListFile
-        let flag = settings.flagPrefix.isEmpty ? "client-crl-file" : "crl-file"
-        let bytes = try read(path, flag: flag, limit: TLSLimits.revocationListBytes)
+        let bytes = try read(path, flag: flags.revocationList, limit: TLSLimits.revocationListBytes)
         do {
             return try RevocationList(bytes)
         } catch {
-            throw unusable(path, flag, "no certificate revocation list in DER or PEM: \(error)")
+            throw unusable(path, flags.revocationList, "no certificate revocation list in DER or PEM: \(error)")
         }
     }
 
@@ -58,8 +60,8 @@ struct CredentialFiles: Sendable {
             _ = try NIOSSLContext(configuration: configuration)
         } catch {
             throw TLSSetupError(
-                "tls: private key does not match public key: \(key) (--\(settings.flagPrefix)\(flags.key)) is not the "
-                    + "key of the first certificate in \(certificate) (--\(settings.flagPrefix)\(flags.certificate))")
+                "tls: private key does not match public key: \(key) (--\(flags.key)) is not the key of the first "
+                    + "certificate in \(certificate) (--\(flags.certificate))")
         }
         return pair
     }
@@ -82,12 +84,12 @@ struct CredentialFiles: Sendable {
             try file.close()
             if bytes.count <= limit { return bytes }
         } catch {
-            throw TLSSetupError("open \(path): \(error.reason.text) (--\(settings.flagPrefix)\(flag))")
+            throw TLSSetupError("open \(path): \(error.reason.text) (--\(flag))")
         }
         throw unusable(path, flag, "more than \(limit) bytes")
     }
 
     private func unusable(_ path: String, _ flag: String, _ reason: String) -> TLSSetupError {
-        TLSSetupError("\(path) (--\(settings.flagPrefix)\(flag)): \(reason)")
+        TLSSetupError("\(path) (--\(flag)): \(reason)")
     }
 }

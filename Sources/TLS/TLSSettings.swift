@@ -21,12 +21,13 @@ public struct TLSSettings: Sendable, Equatable {
     public var cipherSuites: [String] = []
     public var minimumVersion = TLSProtocol.tls12
     public var maximumVersion: TLSProtocol?
-    /// The certificate is one that this program has made: servers that are dialled are not verified either.
-    public var isSelfSigned = false
+    /// Whether servers that are dialled are taken for what they say they are: where all members have made their
+    /// certificates themselves, or an operator wants it.
+    public var trustsAllServers = false
     /// The name that certificates of servers must be valid for, whatever the URL says; empty: the URL's host.
     public var serverName = ""
-    /// What stands before `cert-file` in the flags that these settings come from, for errors: empty, or `peer-`.
-    public var flagPrefix = ""
+    /// The flags that these settings come from, for errors.
+    public var flags = TLSFlags.clients
 
     public init() {}
 
@@ -65,6 +66,40 @@ public struct TLSSettings: Sendable, Equatable {
         if minimumVersion == .tls13 && !cipherSuites.isEmpty {
             throw TLSSetupError("cipher suites cannot be configured when only TLS1.3 is enabled")
         }
+    }
+}
+
+/// What the flags that name files are called, without `--`.
+public struct TLSFlags: Sendable, Equatable {
+    public var certificate: String
+    public var key: String
+    public var clientCertificate: String
+    public var clientKey: String
+    public var authorities: String
+    public var revocationList: String
+
+    public static let clients = TLSFlags(prefix: "", revocationList: "client-crl-file")
+    public static let peers = TLSFlags(prefix: "peer-", revocationList: "peer-crl-file")
+    /// Of one who only dials.
+    public static let discovery = TLSFlags(
+        certificate: "discovery-cert", key: "discovery-key", authorities: "discovery-cacert")
+
+    private init(prefix: String, revocationList: String) {
+        certificate = prefix + "cert-file"
+        key = prefix + "key-file"
+        clientCertificate = prefix + "client-cert-file"
+        clientKey = prefix + "client-key-file"
+        authorities = prefix + "trusted-ca-file"
+        self.revocationList = revocationList
+    }
+
+    private init(certificate: String, key: String, authorities: String) {
+        self.certificate = certificate
+        self.key = key
+        clientCertificate = certificate
+        clientKey = key
+        self.authorities = authorities
+        revocationList = ""
     }
 }
 

@@ -58,7 +58,7 @@ struct MemberTLS {
         var settings = settings
         settings.certificateFile = made.certificate
         settings.keyFile = made.key
-        settings.isSelfSigned = true
+        settings.trustsAllServers = true
         return settings
     }
 
@@ -89,13 +89,13 @@ struct MemberTLS {
 extension ServerConfiguration {
     /// The settings for client and metrics URLs.
     var clientTLS: TLSSettings {
-        get throws(TLSSetupError) { try tls(clientSecurity, flagPrefix: "") }
+        get throws(TLSSetupError) { try tls(clientSecurity, flags: .clients) }
     }
 
     /// The settings for peer URLs. The addresses of clients are checked there alone, as with etcd.
     var peerTLS: TLSSettings {
         get throws(TLSSetupError) {
-            var settings = try tls(peerSecurity, flagPrefix: "peer-")
+            var settings = try tls(peerSecurity, flags: .peers)
             settings.checksClientAddress = !peerSecurity.skipClientSANVerification
             // Members that DNS names are known by its domain, unless an authority of theirs vouches for them.
             if peerSecurity.trustedCAFile.isEmpty { settings.serverName = discovery.domain }
@@ -103,9 +103,9 @@ extension ServerConfiguration {
         }
     }
 
-    private func tls(_ options: SecurityOptions, flagPrefix: String) throws(TLSSetupError) -> TLSSettings {
+    private func tls(_ options: SecurityOptions, flags: TLSFlags) throws(TLSSetupError) -> TLSSettings {
         var settings = TLSSettings()
-        settings.flagPrefix = flagPrefix
+        settings.flags = flags
         settings.certificateFile = options.certFile
         settings.keyFile = options.keyFile
         settings.clientCertificateFile = options.clientCertFile

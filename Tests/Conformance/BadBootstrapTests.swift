@@ -182,6 +182,26 @@ import Testing
         }
     }
 
+    /// Empty lists of URLs leave what was given before.
+    @Test func emptyURLsLeaveWhatWasGiven() async throws {
+        let purpose = "empty lists of URLs"
+        for case let program? in [Programs.martlet(for: purpose), Programs.etcd35(for: purpose)] {
+            let flags = [
+                "--listen-peer-urls=", "--listen-client-urls=", "--initial-advertise-peer-urls=",
+                "--advertise-client-urls=", "--listen-metrics-urls=",
+            ]
+            try await withServer(program, arguments: flags) { server in
+                let client = try await UnaryClient.connect(to: server)
+                guard case .put = try await client.call(EdgeCase.put("a", value: "1")) else {
+                    Issue.record("\(program) does not take a put")
+                    return
+                }
+                await client.close()
+            }
+            print("ran: \(purpose), \(program)")
+        }
+    }
+
     /// A host of one's own that has no address yet is waited for, and not in silence.
     @Test func unknownHostIsTold() async throws {
         let purpose = "own host without an address"

@@ -15,6 +15,62 @@ import Testing
         }
     }
 
+    /// A service over TLS that demands certificates: with the right files, without, and with wrong ones.
+    @Test(arguments: Service.allCases) func speaksTLS(_ service: Service) async throws {
+        guard let program = service.program(for: "discovery over TLS"),
+            let martlet = Programs.martlet(for: "discovery over TLS")
+        else { return }
+        try await withDirectory { directory in
+            guard let authority = try await TestAuthority.make(in: directory, for: "discovery over TLS") else { return }
+            let pair = try await authority.issue("client", commonName: "member")
+            let security = TestSecurity(
+                authority: authority.certificate,
+                server: try await authority.issue("server", commonName: "service"), client: pair)
+            var serviceOptions = ServerProcess.Options(dataDirectory: directory + "/service")
+            serviceOptions.security = security
+            let server = try await ServerProcess.start(program, serviceOptions)
+            try await put("/_etcd/registry/tok/_config/size", "1", to: server)
+
+            let shown = ["--discovery-cert", pair.certificate, "--discovery-key", pair.key]
+            let trusted = ["--discovery-cacert", authority.certificate]
+            let nowhere = ["--discovery-cacert", directory + "/nowhere"]
+            try await expectRefusal(
+                options(directory, token: "tok", endpoints: server.endpoint, more: nowhere),
+                saying: "\(directory)/nowhere: no such file or directory (--discovery-cacert)")
+            // Nobody that the system knows vouches for the service; it knows nobody without a certificate; and it
+            // speaks no plain text.
+            let missing = service == .etcd ? "tls: bad certificate" : "CERTIFICATE_REQUIRED"
+            for (flags, endpoint, text) in [
+                (shown, "https://\(server.endpoint)", "tls: failed to verify certificate"),
+                (trusted, server.endpoint, missing),
+                (shown + trusted, "http://\(server.endpoint)", "retry connecting to discovery service"),
+            ] {
+                let member = try ServerProcess(
+                    martlet, options(directory, token: "tok", endpoints: endpoint, more: flags))
+                let deadline = ContinuousClock.now + .seconds(20)
+                while !member.log.contains(text), ContinuousClock.now < deadline {
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                #expect(member.log.contains(text), "\(flags): \(member.log.suffix(1000))")
+                #expect(!member.log.contains("ready to serve"))
+                await member.crash()
+            }
+            for (name, flags, endpoint) in [
+                ("verified", shown + trusted, server.endpoint),
+                ("trusting", shown + ["--discovery-insecure-skip-tls-verify"], "https://\(server.endpoint)"),
+            ] {
+                try await put("/_etcd/registry/\(name)/_config/size", "1", to: server)
+                try FileManager.default.createDirectory(
+                    atPath: "\(directory)/\(name)", withIntermediateDirectories: true)
+                let member = try await ServerProcess.start(
+                    martlet, options("\(directory)/\(name)", token: name, endpoints: endpoint, more: flags))
+                #expect(member.log.contains("discovery joined cluster successfully"))
+                await member.stop()
+            }
+            await server.stop()
+        }
+    }
+
     private func put(_ key: String, _ value: String, to server: ServerProcess) async throws {
         let client = try await UnaryClient.connect(to: server)
         _ = try await client.call(EdgeCase.put(key, value: value))

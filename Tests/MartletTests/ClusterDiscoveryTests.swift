@@ -195,9 +195,33 @@ private final class FakeService: DiscoveryService {
 
     @Test(arguments: [
         ("h:1", DiscoveryEndpoint.Place.tcp(host: "h", port: 1)), ("http://[::1]:2", .tcp(host: "::1", port: 2)),
-        ("unix:///run/x.sock", .unix(path: "/run/x.sock")),
+        ("unix:///run/x.sock", .unix(path: "/run/x.sock")), ("https://h:3", .tcp(host: "h", port: 3)),
     ])
     func endpoints(text: String, place: DiscoveryEndpoint.Place) throws {
         #expect(try DiscoveryEndpoint(text).place == place)
+    }
+
+    /// The scheme says whether there is TLS; where it does not, the flags do.
+    @Test(arguments: [
+        ("h:1", DiscoveryEndpoint.Security.open, "h"), ("http://h:1", .none, "h"),
+        ("https://[::1]:1", .required, "::1"),
+        ("unix:///run/localhost:1", .open, "localhost"), ("unixs://localhost:1", .required, "localhost"),
+    ])
+    func securityOfEndpoints(text: String, security: DiscoveryEndpoint.Security, name: String) throws {
+        let endpoint = try DiscoveryEndpoint(text)
+        #expect(endpoint.security == security && endpoint.serverName == name)
+        #expect(endpoint.isSecure(DiscoveryConfiguration()) == (security == .required))
+        let asking: [(inout DiscoveryConfiguration) -> Void] = [
+            { $0.insecureTransport = false }, { $0.insecureSkipVerify = true }, { $0.authoritiesFile = "ca" },
+            {
+                $0.certFile = "c"
+                $0.keyFile = "k"
+            },
+        ]
+        for ask in asking {
+            var configuration = DiscoveryConfiguration()
+            ask(&configuration)
+            #expect(endpoint.isSecure(configuration) == (security != .none))
+        }
     }
 }

@@ -128,6 +128,25 @@ import martlet
         #expect(it.explicit == ["name", "max-txn-ops", "pre-vote"])
     }
 
+    /// An empty text is no URL, nor the default: it leaves what was there before.
+    @Test func emptyURLsLeaveWhatWasGiven() throws {
+        let default2380 = try ServerURL.list("http://localhost:2380")
+        #expect(try configuration(["--listen-peer-urls="]).listenPeerURLs == default2380)
+        let given = "http://127.0.0.1:1"
+        let it = try configuration(["--listen-peer-urls", given, "--listen-peer-urls", ""])
+        #expect(it.listenPeerURLs == (try ServerURL.list(given)))
+        #expect(try configuration(["--initial-advertise-peer-urls="]).initialAdvertisePeerURLs == default2380)
+        #expect(try configuration(["--listen-metrics-urls", given, "--listen-metrics-urls="]).listenMetricsURLs == [])
+        // It counts as given.
+        #expect(
+            refusal(["--listen-client-urls="])
+                == .invalid("--advertise-client-urls is required when --listen-client-urls is set explicitly"))
+        #expect(
+            refusal(["--listen-peer-urls=,"])
+                == .usage(
+                    "invalid value \",\" for flag -listen-peer-urls: URL scheme must be http, https, unix, or unixs: "))
+    }
+
     @Test func lastFlagWins() throws {
         #expect(try configuration(["--name=a", "--name=b"]).name == "b")
         #expect(try configuration(["--unsafe-no-fsync"]).unsafeNoFsync)
@@ -232,13 +251,8 @@ import martlet
             "--discovery-endpoints must not contain empty endpoints"
         ),
         (
-            ["--discovery-token=t", "--discovery-endpoints=https://h:1"],
-            "--discovery-endpoints: https://h:1: Martlet does not support TLS to a discovery service yet; use http or unix"
-        ),
-        (
-            ["--discovery-insecure-transport=false"],
-            "--discovery-insecure-transport=false, --discovery-insecure-skip-tls-verify, --discovery-cert, "
-                + "--discovery-key, --discovery-cacert: Martlet does not support TLS to a discovery service yet"
+            ["--discovery-cert=c"],
+            "--discovery-cert, --discovery-key: KeyFile and CertFile must both be present[key: , cert: c]"
         ),
         (["--discovery-dial-timeout=0s"], "--discovery-dial-timeout must be >0 (set to 0s)"),
         (
@@ -282,6 +296,8 @@ import martlet
             "--compact-hash-check-time=7s", "--resync-corrupt-member",
         ])
         #expect(new.checksDataAtStart && new.checksCompactions && new.resyncCorruptMember)
+        #expect(new.member.quarantinesByRollingHash)
+        #expect(try configuration(["--quarantine-by-rolling-hash=false"]).member.quarantinesByRollingHash == false)
         #expect(new.corruptCheckTime == .seconds(5) && new.compactHashCheckTime == .seconds(7))
         let old = try configuration([
             "--experimental-initial-corrupt-check", "--experimental-compact-hash-check-enabled=true",

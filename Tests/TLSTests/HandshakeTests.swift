@@ -11,95 +11,10 @@ import Testing
 
 /// Servers and clients over loopback: who gets through, who does not, and that nobody else notices.
 @Suite(.serialized) struct HandshakeTests {
-    /// Answers what it gets, and notes what each connection ended with.
-    private final class EchoServer {
-        let port: Int
-        private let channel: any Channel
-        private let names = Notes()
-
-        init(_ tls: ServerTLS) async throws {
-            let names = names
-            channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try tls.install(on: channel)
-                        try channel.pipeline.syncOperations.addHandler(Echo(names))
-                    }
-                }
-                .bind(host: "127.0.0.1", port: 0).get()
-            port = channel.localAddress?.port ?? 0
-        }
-
-        var commonNames: [String] { names.all.withLock { $0 } }
-        func close() async { try? await channel.close() }
-    }
-
-    private final class Notes: Sendable {
-        let all = Mutex<[String]>([])
-    }
-
-    private final class Echo: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-        private let notes: Notes
-        init(_ notes: Notes) { self.notes = notes }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            let name = TLSPeer.isSecure(context.channel) ? TLSPeer.commonName(of: context.channel) ?? "-" : "plain"
-            notes.all.withLock { $0.append(name) }
-            context.writeAndFlush(data, promise: nil)
-        }
-
-        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-    }
-
-    /// Hands on the first bytes or the error.
-    private final class Receiver: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-        private let promise: EventLoopPromise<String>
-        init(_ promise: EventLoopPromise<String>) { self.promise = promise }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            promise.succeed(String(buffer: unwrapInboundIn(data)))
-        }
-
-        func errorCaught(context: ChannelHandlerContext, error: any Error) {
-            promise.fail(error)
-            context.close(promise: nil)
-        }
-
-        func channelInactive(context: ChannelHandlerContext) { promise.fail(ChannelError.eof) }
-    }
-
-    /// What a client gets back for what it sends.
-    private func talk(to port: Int, _ tls: ClientTLS?, host: String = "127.0.0.1") async throws -> String {
-        let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let promise = loop.makePromise(of: String.self)
-        let channel = try await ClientBootstrap(group: loop)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try tls?.install(on: channel, host: host)
-                    try channel.pipeline.syncOperations.addHandler(Receiver(promise))
-                }
-            }
-            .connect(host: "127.0.0.1", port: port).get()
-        channel.writeAndFlush(ByteBuffer(string: "hello"), promise: nil)
-        defer { channel.close(promise: nil) }
-        return try await promise.futureResult.get()
-    }
-
-    private func server(_ settings: TLSSettings, names: any HostNames = LinuxHostNames()) async throws -> EchoServer {
-        try await EchoServer(
-            ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), names: names, logger: .silent))
-    }
-
-    private func client(_ settings: TLSSettings) throws -> ClientTLS {
-        try ClientTLS(settings, disk: LinuxDisk(), logger: .silent)
-    }
-
     @Test(arguments: [TLSProtocol.tls12, .tls13])
     func certificatesAreVerifiedBothWays(_ version: TLSProtocol) async throws {
         try await TLSFiles.with("handshakes") { files in
-            let server = try await server(files.settings { $0.maximumVersion = version })
+            let server = try await echoServer(files.settings { $0.maximumVersion = version })
             let good = try await files.authority.issue("good", commonName: "alice")
             #expect(try await talk(to: server.port, client(files.settings(good))) == "hello")
             #expect(server.commonNames == ["alice"])
@@ -131,7 +46,7 @@ import Testing
 
     @Test func withoutAuthoritiesClientsNeedNoCertificate() async throws {
         try await TLSFiles.with("a server for all") { files in
-            let server = try await server(files.settings(authority: ""))
+            let server = try await echoServer(files.settings(authority: ""))
             var settings = files.settings()
             settings.certificateFile = ""
             settings.keyFile = ""
@@ -143,18 +58,18 @@ import Testing
 
     @Test func versionsAndSuites() async throws {
         try await TLSFiles.with("versions of TLS") { files in
-            let new = try await server(files.settings { $0.minimumVersion = .tls13 })
+            let new = try await echoServer(files.settings { $0.minimumVersion = .tls13 })
             await #expect(throws: (any Error).self) {
                 try await talk(to: new.port, client(files.settings { $0.maximumVersion = .tls12 }))
             }
             #expect(try await talk(to: new.port, client(files.settings())) == "hello")
             await new.close()
             for suite in CipherSuites.names where !suite.contains("_RSA_") {
-                let suited = try await server(files.settings { $0.cipherSuites = [suite] })
+                let suited = try await echoServer(files.settings { $0.cipherSuites = [suite] })
                 #expect(try await talk(to: suited.port, client(files.settings())) == "hello", "\(suite)")
                 await suited.close()
             }
-            let ecdsa = try await server(
+            let ecdsa = try await echoServer(
                 files.settings { $0.cipherSuites = ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"] })
             await #expect(throws: (any Error).self) {
                 try await talk(
@@ -176,7 +91,7 @@ import Testing
             for change: (inout TLSSettings) -> Void in [
                 { $0.allowedCommonNames = ["carol", "alice"] }, { $0.allowedHostNames = ["a.example"] },
             ] {
-                let server = try await server(files.settings(nil, authority: nil, change))
+                let server = try await echoServer(files.settings(nil, authority: nil, change))
                 #expect(try await talk(to: server.port, client(files.settings(alice))) == "hello")
                 await #expect(throws: (any Error).self) {
                     try await talk(to: server.port, client(files.settings(bob)))
@@ -185,7 +100,7 @@ import Testing
                 await server.close()
             }
             // Whoever demands a name demands it of those it dials, too.
-            let server = try await server(files.settings())
+            let server = try await echoServer(files.settings())
             await #expect(throws: (any Error).self) {
                 try await talk(to: server.port, client(files.settings(alice) { $0.allowedCommonNames = ["alice"] }))
             }
@@ -204,7 +119,7 @@ import Testing
     ])
     func addressesAreChecked(_ names: [String], _ passes: Bool) async throws {
         try await TLSFiles.with("addresses of clients") { files in
-            let server = try await server(files.settings { $0.checksClientAddress = true }, names: Names())
+            let server = try await echoServer(files.settings { $0.checksClientAddress = true }, names: Names())
             let client = try client(files.settings(try await files.authority.issue("c", commonName: "c", names: names)))
             if passes {
                 #expect(try await talk(to: server.port, client) == "hello")
@@ -222,7 +137,7 @@ import Testing
             let good = try await files.authority.issue("good", commonName: "good")
             let bad = try await files.authority.issue("bad", commonName: "bad")
             let list = try await files.authority.revoke([bad], file: "list", isPEM: isPEM)
-            let server = try await server(files.settings { $0.revocationListFile = list })
+            let server = try await echoServer(files.settings { $0.revocationListFile = list })
             #expect(try await talk(to: server.port, client(files.settings(good))) == "hello")
             await #expect(throws: (any Error).self) { try await talk(to: server.port, client(files.settings(bad))) }
             // The list is read again when it is replaced.
@@ -236,7 +151,7 @@ import Testing
     @Test func renewedCertificatesAreTakenOver() async throws {
         try await TLSFiles.with("renewed certificates") { files in
             let pair = try await files.authority.issue("renewed", commonName: "first")
-            let server = try await server(files.settings())
+            let server = try await echoServer(files.settings())
             let client = try client(files.settings(pair))
             #expect(try await talk(to: server.port, client) == "hello")
             // Half of a renewal: the former pair stays in use.
@@ -284,8 +199,8 @@ import Testing
             #expect(try Data(contentsOf: URL(fileURLWithPath: made.certificate)) == before)
 
             let pair = TestAuthority.KeyPair(certificate: made.certificate, key: made.key)
-            let server = try await server(files.settings(pair, authority: ""))
-            let trusting = try client(files.settings(pair, authority: "") { $0.isSelfSigned = true })
+            let server = try await echoServer(files.settings(pair, authority: ""))
+            let trusting = try client(files.settings(pair, authority: "") { $0.trustsAllServers = true })
             #expect(try await talk(to: server.port, trusting) == "hello")
             #expect(
                 try await talk(to: server.port, client(files.settings(pair, authority: pair.certificate))) == "hello")
@@ -311,7 +226,7 @@ import Testing
                 ({ $0.clientCertificateFile = "x" }, ["ClientKeyFile and ClientCertFile must both be present"]),
             ] as [((inout TLSSettings) -> Void, [String])] {
                 var settings = files.settings()
-                settings.flagPrefix = "peer-"
+                settings.flags = .peers
                 change(&settings)
                 do {
                     _ = try ServerTLS(
@@ -327,7 +242,7 @@ import Testing
     /// One that says nothing keeps a connection for a while; others are served meanwhile.
     @Test func silentClientsDelayNobody() async throws {
         try await TLSFiles.with("silent clients") { files in
-            let server = try await server(files.settings())
+            let server = try await echoServer(files.settings())
             let silent = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
                 .connect(host: "127.0.0.1", port: server.port).get()
             #expect(try await talk(to: server.port, client(files.settings())) == "hello")

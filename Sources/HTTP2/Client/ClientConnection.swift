@@ -25,6 +25,8 @@ final class ClientConnection: ChannelInboundHandler {
     private var isWriting = false
     private var writeIsScheduled = false
     private var isGoingAway = false
+    /// Why handlers in front, such as that of TLS, ended the connection.
+    private var closeReason: String?
     private var lastRead = NIODeadline.uptimeNanoseconds(0)
     private var keepaliveTask: Scheduled<Void>?
     /// When the ping that is not answered was sent.
@@ -39,7 +41,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func start(_ request: ClientRequestParts, _ promise: EventLoopPromise<[UInt8]>) {
         guard let context, let session = sessionIfOpen, !isGoingAway else {
-            promise.fail(GRPCStatus.transportClosing)
+            promise.fail(closingStatus)
             return
         }
         let bytes = request.message.count + MessageReader.prefixBytes
@@ -67,7 +69,7 @@ final class ClientConnection: ChannelInboundHandler {
         guard let stream = session.submitRequest(fields(request, now: now), slot: slot) else {
             calls[slot] = nil
             freeSlots.append(slot)
-            promise.fail(GRPCStatus.transportClosing)
+            promise.fail(closingStatus)
             return
         }
         queuedBytes += bytes
@@ -217,7 +219,16 @@ final class ClientConnection: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // That the other side has closed the socket says no more than that the transport is closing.
+        if closeReason == nil, !(error is IOError) { closeReason = "\(error)" }
+        context.close(promise: nil)
+    }
+
+    private var closingStatus: GRPCStatus {
+        closeReason.map { GRPCStatus(code: GRPCStatus.unavailable, message: "transport is closing: \($0)") }
+            ?? .transportClosing
+    }
 
     /// Calls that are started in one turn of the event loop are written together.
     private func scheduleWrite() {
@@ -255,7 +266,7 @@ final class ClientConnection: ChannelInboundHandler {
         for slot in calls.indices {
             guard let call = calls[slot], !call.isAnswered else { continue }
             call.deadline?.cancel()
-            done.append((call.promise, .failure(.transportClosing)))
+            done.append((call.promise, .failure(closingStatus)))
         }
         calls = []
         slots = [:]

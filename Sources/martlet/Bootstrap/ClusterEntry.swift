@@ -123,9 +123,13 @@ struct ClusterEntry {
         var logger = logger
         logger[metadataKey: "discovery-token"] = "\(configuration.discovery.token)"
         logger[metadataKey: "discovery-endpoints"] = "\(configuration.discovery.endpoints.joined(separator: ","))"
-        let discovery = ClusterDiscovery(
-            token: configuration.discovery.token,
-            service: try EtcdDiscoveryService(configuration.discovery, eventLoop: eventLoop), logger: logger)
+        let service: EtcdDiscoveryService
+        do {
+            service = try EtcdDiscoveryService(configuration.discovery, eventLoop: eventLoop, logger: logger)
+        } catch {
+            throw ValueError("failed to join discovery cluster (\(error))")
+        }
+        let discovery = ClusterDiscovery(token: configuration.discovery.token, service: service, logger: logger)
         let id = MemberID(peerURLs: settings.peerURLs, token: settings.initialClusterToken)
         let own = settings.initialCluster.map { "\($0.name)=\($0.peerURL)" }.joined(separator: ",")
         let pairs: [InitialCluster.Pair]

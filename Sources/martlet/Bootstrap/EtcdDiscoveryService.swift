@@ -1,8 +1,11 @@
 internal import EtcdProto
 internal import Foundation
 internal import HTTP2
+internal import Logging
 internal import NIOCore
+internal import PlatformLinux
 internal import SwiftProtobuf
+internal import TLS
 
 /// A discovery service that is an etcd, or a Martlet, behind one or several endpoints. The first one that answers is
 /// used; each call makes a connection of its own, as there are few.
@@ -12,14 +15,17 @@ struct EtcdDiscoveryService: DiscoveryService {
 
     private let configuration: DiscoveryConfiguration
     private let endpoints: [DiscoveryEndpoint]
+    /// nil where no endpoint needs it.
+    private let tls: ClientTLS?
     private let eventLoop: any EventLoop
 
-    init(_ configuration: DiscoveryConfiguration, eventLoop: any EventLoop) throws(ValueError) {
+    /// - Throws: `ValueError`, or `TLSSetupError` for a file that cannot be used.
+    init(_ configuration: DiscoveryConfiguration, eventLoop: any EventLoop, logger: Logger) throws {
         self.configuration = configuration
         self.eventLoop = eventLoop
-        var endpoints: [DiscoveryEndpoint] = []
-        for text in configuration.endpoints { endpoints.append(try DiscoveryEndpoint(text)) }
-        self.endpoints = endpoints
+        endpoints = try configuration.endpoints.map { try DiscoveryEndpoint($0) }
+        let isSecure = endpoints.contains { $0.isSecure(configuration) }
+        tls = isSecure ? try ClientTLS(configuration.tls, offering: ["h2"], disk: LinuxDisk(), logger: logger) : nil
     }
 
     func rows(_ key: String, isPrefix: Bool) async throws(DiscoveryFailure) -> [DiscoveryRegistry.Row] {
@@ -117,6 +123,9 @@ struct EtcdDiscoveryService: DiscoveryService {
         client.connectTimeout = TimeAmount(configuration.dialTimeout)
         client.keepaliveInterval = TimeAmount(max(configuration.keepaliveTime, Self.shortestPingInterval))
         client.keepaliveTimeout = TimeAmount(configuration.keepaliveTimeout)
+        if let tls, endpoint.isSecure(configuration) {
+            client.secure = { try tls.install(on: $0, host: endpoint.serverName) }
+        }
         let connecting =
             switch endpoint.place {
             case .tcp(let host, let port):
@@ -127,24 +136,43 @@ struct EtcdDiscoveryService: DiscoveryService {
     }
 }
 
-/// Where a discovery service listens: `host:port`, `http://host:port` or `unix://path`.
+/// Where a discovery service listens: `host:port`, `http://host:port`, `https://host:port`, `unix://path` or
+/// `unixs://path`.
 package struct DiscoveryEndpoint: Sendable, Equatable, CustomStringConvertible {
     package enum Place: Sendable, Equatable {
         case tcp(host: String, port: Int)
         case unix(path: String)
     }
 
+    /// What an endpoint says about TLS.
+    package enum Security: Sendable, Equatable {
+        case required
+        case none
+        /// As the flags want it.
+        case open
+    }
+
     package var place: Place
+    package var security: Security
     package var description: String
 
     package init(_ text: String) throws(ValueError) {
         description = text
-        let url = try ServerURL(text.contains("://") ? text : "http://\(text)")
-        guard !url.isSecure else {
-            throw ValueError(
-                "--discovery-endpoints: \(text): Martlet does not support TLS to a discovery service yet; use http or unix"
-            )
-        }
+        let hasScheme = text.contains("://")
+        let url = try ServerURL(hasScheme ? text : "http://\(text)")
+        security = url.isSecure ? .required : hasScheme && !url.isUnixSocket ? .none : .open
         place = url.isUnixSocket ? .unix(path: url.host) : .tcp(host: url.host, port: url.port)
+    }
+
+    package func isSecure(_ configuration: DiscoveryConfiguration) -> Bool {
+        security == .required || (security == .open && configuration.prefersTLS)
+    }
+
+    /// What the server's certificate must be valid for: the host; of a socket, the name of its file up to a colon.
+    package var serverName: String {
+        switch place {
+        case .tcp(let host, _): host
+        case .unix(let path): String((path.split(separator: "/").last ?? "").prefix { $0 != ":" })
+        }
     }
 }

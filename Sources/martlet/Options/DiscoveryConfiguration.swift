@@ -1,3 +1,5 @@
+package import TLS
+
 /// The flags that begin with `--discovery-`: how the founding members find each other when `--initial-cluster` does not
 /// name them.
 package struct DiscoveryConfiguration: Sendable, Equatable {
@@ -33,9 +35,21 @@ package struct DiscoveryConfiguration: Sendable, Equatable {
         return name.isEmpty || secret.isEmpty ? nil : (String(name), String(secret))
     }
 
-    /// Whether flags ask for TLS.
-    package var wantsTLS: Bool {
+    /// Whether flags ask for TLS where an endpoint leaves it open.
+    package var prefersTLS: Bool {
         !insecureTransport || insecureSkipVerify || !certFile.isEmpty || !keyFile.isEmpty || !authoritiesFile.isEmpty
+    }
+
+    /// What is shown to the service, and what is demanded of it: with neither authorities nor a certificate of one's
+    /// own, one that the system's authorities vouch for.
+    package var tls: TLSSettings {
+        var settings = TLSSettings()
+        settings.flags = .discovery
+        settings.certificateFile = certFile
+        settings.keyFile = keyFile
+        settings.trustedCAFile = authoritiesFile
+        settings.trustsAllServers = insecureSkipVerify
+        return settings
     }
 }
 
@@ -55,10 +69,10 @@ extension ServerConfiguration {
             throw ValueError("--discovery-endpoints must not contain empty endpoints")
         }
         for endpoint in discovery.endpoints { _ = try DiscoveryEndpoint(endpoint) }
-        guard !discovery.wantsTLS else {
-            throw ValueError(
-                "--discovery-insecure-transport=false, --discovery-insecure-skip-tls-verify, --discovery-cert, "
-                    + "--discovery-key, --discovery-cacert: Martlet does not support TLS to a discovery service yet")
+        do throws(TLSSetupError) {
+            try discovery.tls.validate()
+        } catch {
+            throw ValueError("--discovery-cert, --discovery-key: \(error)")
         }
         for (flag, time) in [
             ("--discovery-dial-timeout", discovery.dialTimeout),

@@ -96,7 +96,7 @@ extension Flag {
         _ name: String, _ defaultText: String, _ path: any Path<[ServerURL]>, kind: FlagKind = .urls, _ summary: String
     ) -> Flag {
         active(kind, name, defaultText, summary, nil) {
-            if case .urls(let value) = $1 { $0[keyPath: path] = value }
+            if case .urls(let value) = $1, !value.isEmpty || kind == .urlsOrNone { $0[keyPath: path] = value }
         }
     }
 

@@ -14,7 +14,7 @@ package enum FlagKind: Sendable, Equatable {
     case text
     /// Comma separated.
     case list
-    /// Comma separated, at least one.
+    /// Comma separated; an empty text leaves what was there before, as in etcd.
     case urls
     /// Comma separated, or empty.
     case urlsOrNone
@@ -64,9 +64,7 @@ package enum FlagKind: Sendable, Equatable {
             return .list(text.isEmpty ? [] : text.split(separator: ",").map { String($0).trimmingSpaces })
         case .gates:
             return .gates(try FeatureGates(text.isEmpty ? [] : text.split(separator: ",").map(String.init)))
-        case .urls:
-            return .urls(try ServerURL.list(text))
-        case .urlsOrNone:
+        case .urls, .urlsOrNone:
             return .urls(text.isEmpty ? [] : try ServerURL.list(text))
         case .choice(let values):
             guard values.contains(text) else { throw ValueError("invalid value") }

@@ -8,23 +8,31 @@ struct CertificateCheck: Sendable {
     private let commonNames: [String]
     private let hostNames: [String]
     private let revoked: Reloading<RevocationList>?
+    /// Taken for good whatever a list says: serial numbers are only compared within what they vouch for.
+    private let authorities: [NIOSSLCertificate]
     /// nil when certificates need not fit the address that they come from.
     private let names: (any HostNames)?
     /// Name or address for which the certificate must be valid; nil for any. NIOSSL's own comparison is laxer than
     /// Go's: a certificate for the address that was connected to passes for every name.
     var host: String?
 
-    init(_ settings: TLSSettings, revoked: Reloading<RevocationList>?, names: (any HostNames)?) {
+    init(
+        _ settings: TLSSettings, revoked: Reloading<RevocationList>?, authorities: [NIOSSLCertificate],
+        names: (any HostNames)?
+    ) {
         commonNames = settings.allowedCommonNames
         hostNames = settings.allowedHostNames
         self.revoked = revoked
+        self.authorities = authorities
         self.names = names
     }
 
+    /// - Parameter chain: what it has been verified by.
     /// - Returns: fails with the reason when the certificate is refused.
-    func run(_ certificate: NIOSSLCertificate, from address: SocketAddress?, on eventLoop: any EventLoop)
-        -> EventLoopFuture<Void>
-    {
+    func run(
+        _ certificate: NIOSSLCertificate, _ chain: [NIOSSLCertificate], from address: SocketAddress?,
+        on eventLoop: any EventLoop
+    ) -> EventLoopFuture<Void> {
         do {
             let found = try CertificateNames(certificate)
             if let host, !found.match(host) {
@@ -32,8 +40,7 @@ struct CertificateCheck: Sendable {
                     "x509: certificate is valid for \(found.hosts.joined(separator: ", ")), not \(host)")
             }
             guard allows(found) else { throw TLSHandshakeError("client certificate authentication failed") }
-            if let revoked, revoked.current().contains(serial: certificate.serialNumber) {
-                let serial = certificate.serialNumber.map { String(0x100 | Int($0), radix: 16).dropFirst() }.joined()
+            if let serial = revokedSerial([certificate] + chain.filter { !authorities.contains($0) }) {
                 throw TLSHandshakeError("transport: certificate serial \(serial) revoked")
             }
             guard let names, let host = address?.ipAddress, !found.isValidEverywhere else {
@@ -53,6 +60,14 @@ struct CertificateCheck: Sendable {
         } catch {
             return eventLoop.makeFailedFuture(error)
         }
+    }
+
+    /// The serial number, in hexadecimal, of the first of the certificates that the list names.
+    private func revokedSerial(_ certificates: [NIOSSLCertificate]) -> String? {
+        guard let list = revoked?.current(),
+            let found = certificates.first(where: { list.contains(serial: $0.serialNumber) })
+        else { return nil }
+        return found.serialNumber.map { String(0x100 | Int($0), radix: 16).dropFirst() }.joined()
     }
 
     private func allows(_ found: CertificateNames) -> Bool {

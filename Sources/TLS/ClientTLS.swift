@@ -51,7 +51,7 @@ public final class ClientTLS: Sendable {
         serverName = settings.serverName
         verifiesServers = !settings.trustsAllServers
         // Like etcd: members that demand a name of whoever dials them demand it of those that they dial.
-        check = CertificateCheck(settings, revoked: nil, names: nil)
+        check = CertificateCheck(settings, revoked: nil, authorities: [], names: nil)
     }
 
     /// Adds the handlers to a channel that is about to connect.

@@ -24,14 +24,17 @@ final class HandshakeGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let side: Side
     private let check: CertificateCheck?
+    private let chain: VerifiedChain?
     private let logger: Logger
     private var state = State.handshaking
     private var wantsRead = false
     private var timer: Scheduled<Void>?
 
-    init(side: Side, check: CertificateCheck?, logger: Logger) {
+    /// - Parameter chain: where it is noted what the certificate is verified by, if that is checked.
+    init(side: Side, check: CertificateCheck?, chain: VerifiedChain? = nil, logger: Logger) {
         self.side = side
         self.check = check
+        self.chain = chain
         self.logger = logger
     }
 
@@ -61,7 +64,9 @@ final class HandshakeGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard let certificate = handler?.peerCertificate else { return fail("tls: no certificate to check", context) }
         state = .checking([])
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        check.run(certificate, from: context.remoteAddress, on: context.eventLoop).whenComplete { result in
+        check.run(
+            certificate, chain?.certificates ?? [], from: context.remoteAddress, on: context.eventLoop
+        ).whenComplete { result in
             let (handler, context) = bound.value
             guard case .checking(let waiting) = handler.state else { return }
             switch result {

@@ -13,7 +13,13 @@ public import Platform
 ///
 /// Usable from any thread.
 public final class ServerTLS: Sendable {
-    private let context: Reloading<NIOSSLContext>
+    private struct Prepared: Sendable {
+        var configuration: TLSConfiguration
+        var context: NIOSSLContext
+    }
+
+    private let prepared: Reloading<Prepared>
+    /// nil where clients are not verified.
     private let check: CertificateCheck?
     private let logger: Logger
 
@@ -35,7 +41,7 @@ public final class ServerTLS: Sendable {
                 "left out cipher suites that are not supported",
                 metadata: ["cipher-suites": .array(suites.missing.map { .string($0) })])
         }
-        context = try Reloading(
+        prepared = try Reloading(
             [settings.certificateFile, settings.keyFile], disk: disk, logger: logger
         ) { () throws(TLSSetupError) in
             let pair = try files.serverKeyPair()
@@ -47,7 +53,7 @@ public final class ServerTLS: Sendable {
                 configuration.certificateVerification = .noHostnameVerification
                 configuration.trustRoots = authorities.map { .certificates($0) } ?? .default
             }
-            return try NIOSSLContext.make(configuration)
+            return Prepared(configuration: configuration, context: try NIOSSLContext.make(configuration))
         }
         if settings.verifiesClients {
             let list =
@@ -56,7 +62,9 @@ public final class ServerTLS: Sendable {
                 : try Reloading([settings.revocationListFile], disk: disk, logger: logger) {
                     () throws(TLSSetupError) in try files.revocationList()
                 }
-            check = CertificateCheck(settings, revoked: list, names: settings.checksClientAddress ? names : nil)
+            check = CertificateCheck(
+                settings, revoked: list, authorities: authorities ?? [],
+                names: settings.checksClientAddress ? names : nil)
         } else {
             check = nil
         }
@@ -66,8 +74,16 @@ public final class ServerTLS: Sendable {
     /// before the other side has been found good.
     public func install(on channel: any Channel) throws {
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandler(NIOSSLServerHandler(context: context.current()))
-        try pipeline.addHandler(HandshakeGuard(side: .server, check: check, logger: logger))
+        let prepared = prepared.current()
+        guard let check else {
+            try pipeline.addHandler(NIOSSLServerHandler(context: prepared.context))
+            return try pipeline.addHandler(HandshakeGuard(side: .server, check: nil, logger: logger))
+        }
+        // A resumed session is not verified again: neither whether a certificate has expired meanwhile nor whether one
+        // in the middle has been revoked. Sessions belong to a context, so one for each connection has none to resume.
+        let chain = VerifiedChain()
+        try pipeline.addHandler(chain.makeHandler(NIOSSLContext.make(prepared.configuration)))
+        try pipeline.addHandler(HandshakeGuard(side: .server, check: check, chain: chain, logger: logger))
     }
 }
 

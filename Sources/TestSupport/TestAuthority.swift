@@ -19,8 +19,15 @@ public struct TestAuthority: Sendable {
 
     private let directory: String
     public let name: String
+    /// Files of what goes behind each certificate that it issues: its own, unless everybody knows it, and so on.
+    private var chain: [String] = []
     /// PEM file of the authority's own certificate.
     public var certificate: String { "\(directory)/\(name).pem" }
+
+    private init(directory: String, name: String) {
+        self.directory = directory
+        self.name = name
+    }
 
     /// - Returns: nil, with a line that says what is skipped, where there is no `openssl`.
     public static func make(
@@ -55,12 +62,33 @@ public struct TestAuthority: Sendable {
         var lines = "extendedKeyUsage=serverAuth,clientAuth\n"
         if !names.isEmpty { lines += "subjectAltName=\(names.joined(separator: ","))\n" }
         try Data(lines.utf8).write(to: URL(fileURLWithPath: extensions))
+        try await sign(request, extensions, days: days, as: pair.certificate)
+        let files = try ([pair.certificate] + chain).map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+        try Data(files.joined()).write(to: URL(fileURLWithPath: pair.certificate))
+        return pair
+    }
+
+    /// An authority that this one vouches for, and whose certificates come with its own behind them.
+    public func intermediate(_ name: String) async throws -> TestAuthority {
+        var other = TestAuthority(directory: directory, name: name)
+        let (request, extensions) = ("\(directory)/\(name).csr", "\(directory)/\(name).ext")
+        try await run([
+            "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=\(name)", "-keyout",
+            "\(directory)/\(name).key", "-out", request,
+        ])
+        try Data("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n".utf8)
+            .write(to: URL(fileURLWithPath: extensions))
+        try await sign(request, extensions, days: 1, as: other.certificate)
+        other.chain = [other.certificate] + chain
+        return other
+    }
+
+    /// The serial number is chance.
+    private func sign(_ request: String, _ extensions: String, days: Int, as path: String) async throws {
         try await run([
             "x509", "-req", "-in", request, "-CA", certificate, "-CAkey", "\(directory)/\(name).key", "-set_serial",
-            String(UInt32.random(in: 1...UInt32.max)), "-days", String(days), "-extfile", extensions, "-out",
-            pair.certificate,
+            String(UInt32.random(in: 1...UInt32.max)), "-days", String(days), "-extfile", extensions, "-out", path,
         ])
-        return pair
     }
 
     /// A revocation list.

@@ -124,6 +124,42 @@ import Testing
         try expectEqual(cluster, "after the snapshot")
     }
 
+    /// What differed is overwritten and compacted away while the database is on its way or waits for entries: a quorum
+    /// has the same rows, and nothing of the database stays behind.
+    @Test(arguments: [false, true]) func aQuorumConfirmsTheMemberMeanwhile(hasArrived: Bool) throws {
+        let (cluster, wrong) = try diverged()
+        cluster.holdsFetchedDatabases = true
+        #expect(try cluster.run { $0.databasesFetched > 0 })
+        let leader = try #require(cluster.leader)
+        for n in 0..<30 { try put("k\(n)", "w", at: leader, cluster) }
+        let request = Etcdserverpb_CompactionRequest.with { $0.revision = cluster[leader].core.revision }
+        _ = try ask(.compaction(try request.serializedBytes()), at: leader, cluster).get()
+        // At the very revision of a compaction the hash is the one from before it.
+        try put("behind", "v", at: leader, cluster)
+        #expect(
+            try cluster.run { cluster in
+                cluster[wrong].core.revision == cluster[leader].core.revision && Set(hashes(cluster)).count == 1
+            })
+        #expect(cluster[wrong].core.quarantine != nil, "the control: nobody has looked yet")
+        if hasArrived {
+            // It is newer than what the member has applied and gets to apply.
+            cluster.deaf = [wrong]
+            for n in 0..<3 { try put("newer\(n)", "v", at: leader, cluster) }
+            for _ in 0..<30 { try cluster.step() }
+            try cluster.storeDatabase(of: leader, at: wrong)
+            cluster.tellFetchedDatabase(wrong)
+        }
+        #expect(try cluster.hasFetchedDatabase(wrong), "the control: it is there until the member is confirmed")
+        #expect(try cluster.run { $0[wrong].core.quarantine == nil })
+        if !hasArrived { cluster.tellFetchedDatabase(wrong) }
+        #expect(try cluster.run { (try? $0.hasFetchedDatabase(wrong)) == false })
+        cluster.deaf = []
+        try put("at", "the confirmed", at: leader, cluster)
+        try expectEqual(cluster, "after the confirmation")
+        #expect(!cluster[wrong].lines.contains { $0.message.contains("took another member's database") })
+        #expect(cluster.databasesFetched == 1)
+    }
+
     /// An alarm that somebody has raised for the member goes with the difference.
     @Test func theAlarmIsTakenBack() throws {
         let (cluster, wrong) = try diverged()

@@ -1,6 +1,5 @@
 internal import Base
 internal import NIOCore
-internal import NIOHTTP1
 internal import RaftCore
 
 /// A stream that a peer has dialled, as its writer sees it. Used on its event loop only.
@@ -10,6 +9,7 @@ internal import RaftCore
 final class OutgoingStream {
     let kind: StreamKind
     private let channel: any Channel
+    private let outlet: StreamOutlet
     private var encoder: Encoder
     private var waiting: [Message] = []
     private var heartbeat: RepeatedTask?
@@ -23,10 +23,13 @@ final class OutgoingStream {
         case message(MessageFrameEncoder)
     }
 
-    /// - Parameter channel: a response's head has been written to it.
-    init(_ kind: StreamKind, channel: any Channel) {
+    /// - Parameters:
+    ///   - channel: a response's head has been written to it.
+    ///   - outlet: the channel's.
+    init(_ kind: StreamKind, channel: any Channel, outlet: StreamOutlet) {
         self.kind = kind
         self.channel = channel
+        self.outlet = outlet
         encoder =
             switch kind {
             case .append: .append(AppendFrameEncoder())
@@ -53,6 +56,7 @@ final class OutgoingStream {
 
     private func write(_ messages: [Message]) {
         var buffer = channel.allocator.buffer(capacity: messages.reduce(256) { $0 + $1.sizeEstimate })
+        let chunk = ChunkWriter(to: &buffer)
         switch encoder {
         case .append(var append):
             for message in messages { append.append(message, to: &buffer) }
@@ -61,8 +65,9 @@ final class OutgoingStream {
             for each in messages { message.append(each, to: &buffer) }
             encoder = .message(message)
         }
+        chunk.finish(&buffer)
         sentBytes += UInt64(buffer.readableBytes)
-        channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(buffer)), promise: nil)
+        outlet.write(buffer)
     }
 
     /// The socket takes more.

@@ -1,11 +1,11 @@
 internal import Base
-internal import NIOCore
-internal import NIOHTTP1
+package import NIOCore
+package import NIOHTTP1
 internal import NIOPosix
 internal import TLS
 
 /// What comes back on a connection to a peer. Called on the event loop.
-protocol ResponseReceiver: AnyObject {
+package protocol ResponseReceiver: AnyObject {
     func received(_ head: HTTPResponseHead)
     func received(_ body: inout ByteBuffer)
     /// The response is complete; the connection may be used again.
@@ -17,7 +17,7 @@ protocol ResponseReceiver: AnyObject {
 }
 
 extension ResponseReceiver {
-    func writable() {}
+    package func writable() {}
 }
 
 /// Opens connections to peers and turns what they answer into calls. Used on its event loop only.
@@ -29,12 +29,14 @@ struct PeerConnector: Sendable {
 
     /// - Parameters:
     ///   - silence: a connection that brings nothing for so long is closed; nil for no limit.
+    ///   - inlet: for a response that may become a stream.
     ///   - connected: the channel, or why there is none. Called once, on the event loop.
     func connect(
         to address: PeerAddress, receiver: any ResponseReceiver, silence: TimeAmount? = nil,
-        connected: @escaping (Result<any Channel, any Error>) -> Void
+        inlet: StreamInlet? = nil, connected: @escaping (Result<any Channel, any Error>) -> Void
     ) {
         let handler = NIOLoopBound(ResponseHandler(receiver), eventLoop: eventLoop)
+        let inlet = NIOLoopBound(inlet, eventLoop: eventLoop)
         let done = NIOLoopBound(connected, eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(dialTimeout)
@@ -52,6 +54,7 @@ struct PeerConnector: Sendable {
                     }
                     let pipeline = channel.pipeline.syncOperations
                     if let silence { try pipeline.addHandler(IdleStateHandler(readTimeout: silence)) }
+                    if let inlet = inlet.value { try pipeline.addHandler(inlet) }
                     try pipeline.addHTTPClientHandlers()
                     try pipeline.addHandler(handler.value)
                 }

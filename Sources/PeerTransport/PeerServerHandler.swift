@@ -16,6 +16,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private let core: TransportCore
     private let endpoints: PeerEndpoints
+    private let outlet: StreamOutlet
     private var state = State.idle
 
     private enum State {
@@ -31,9 +32,11 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         case stream(OutgoingStream, Peer)
     }
 
-    init(_ core: TransportCore, _ endpoints: PeerEndpoints) {
+    /// - Parameter outlet: the channel's, for a response that becomes a stream.
+    init(_ core: TransportCore, _ endpoints: PeerEndpoints, outlet: StreamOutlet) {
         self.core = core
         self.endpoints = endpoints
+        self.outlet = outlet
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -120,7 +123,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         ])
         let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: headers)
         context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
-        let stream = OutgoingStream(kind, channel: context.channel)
+        let stream = OutgoingStream(kind, channel: context.channel, outlet: outlet)
         state = .stream(stream, peer)
         peer.attach(stream)
     }

@@ -166,9 +166,11 @@ public final class RaftTransport: PeerNetwork {
 
     private static func installHTTP1(on channel: any Channel, _ core: TransportCore) throws {
         let pipeline = channel.pipeline.syncOperations
+        let outlet = StreamOutlet()
+        try pipeline.addHandler(outlet)
         try pipeline.addHandler(IdleStateHandler(readTimeout: PeerLimits.requestTimeout))
         try pipeline.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
-        try pipeline.addHandler(PeerServerHandler(core, core.endpoints))
+        try pipeline.addHandler(PeerServerHandler(core, core.endpoints, outlet: outlet))
     }
 
     /// Asks for what has been carried so far; `body` is called with it on the transport's event loop, not at all when

@@ -50,7 +50,9 @@ final class StreamReader {
         }
         let connection = Connection(attempt, self, host: address.host)
         self.connection = connection
-        core.connector.connect(to: address, receiver: connection, silence: PeerLimits.streamSilence) { result in
+        core.connector.connect(
+            to: address, receiver: connection, silence: PeerLimits.streamSilence, inlet: connection.makeInlet()
+        ) { result in
             switch result {
             case .failure(let error): connection.closed(error)
             case .success(let channel): connection.request(channel)
@@ -114,6 +116,7 @@ final class StreamReader {
         private let reader: StreamReader
         private let host: String
         private var channel: (any Channel)?
+        private weak var inlet: StreamInlet?
         private var head: HTTPResponseHead?
         private var isAccepted = false
         private var refusalText: [UInt8] = []
@@ -143,6 +146,13 @@ final class StreamReader {
             }
         }
 
+        /// What takes the stream's frames past HTTP's handlers.
+        func makeInlet() -> StreamInlet {
+            let inlet = StreamInlet(self)
+            self.inlet = inlet
+            return inlet
+        }
+
         func request(_ channel: any Channel) {
             if isHungUp { return channel.close(promise: nil) }
             self.channel = channel
@@ -165,6 +175,7 @@ final class StreamReader {
             guard !isHungUp else { return }
             self.head = head
             isAccepted = reader.accept(head, attempt)
+            if isAccepted && head.isChunked { inlet?.divert() }
         }
 
         func received(_ body: inout ByteBuffer) {

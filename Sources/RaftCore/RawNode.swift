@@ -72,7 +72,8 @@ public struct RawNode<S: Storage>: Sendable {
     }
 
     /// Proposes one entry for each element: all of them or none, and in one message to each peer.
-    public mutating func propose(contentsOf batch: some Sequence<[UInt8]>) throws(ProposalError) {
+    @_specialize(where S == MemoryStorage, Batch == [[UInt8]])
+    public mutating func propose<Batch: Sequence<[UInt8]>>(contentsOf batch: Batch) throws(ProposalError) {
         try propose(entries: batch.map { Entry(term: .zero, index: .zero, data: $0) })
     }
 
@@ -374,13 +375,21 @@ public struct RawNode<S: Storage>: Sendable {
     /// Whether it leads the current term, as far as it knows.
     public var isLeader: Bool { raft.role == .leader }
     /// The leader of the current term, if known.
-    public var leader: MemberID { raft.leader }
+    public var leader: MemberID {
+        @_specialize(where S == MemoryStorage) get { raft.leader }
+    }
     /// The latest term that it has seen.
-    public var term: Term { raft.term }
+    public var term: Term {
+        @_specialize(where S == MemoryStorage) get { raft.term }
+    }
     /// How far its log is known to be committed.
-    public var committed: LogIndex { raft.log.committed }
+    public var committed: LogIndex {
+        @_specialize(where S == MemoryStorage) get { raft.log.committed }
+    }
     /// How far the application has said that it has applied the log.
-    public var applied: LogIndex { raft.log.applied }
+    public var applied: LogIndex {
+        @_specialize(where S == MemoryStorage) get { raft.log.applied }
+    }
     /// The end of its log, durable or not.
     public var lastIndex: LogIndex { raft.log.lastIndex }
     /// The membership that is in force here.

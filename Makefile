@@ -7,6 +7,10 @@ SHELL := /bin/bash
 SWIFT ?= swift
 # Where `make run` keeps its data, as etcd does without --data-dir.
 DATA ?= default.etcd
+# What is shipped is built without the runtime's checks of exclusive access; the tests run with them.
+SHIPPED := -c release -Xswiftc -enforce-exclusivity=unchecked
+# Where the soak's release build with the checks goes.
+CHECKED := --scratch-path .build/checked
 # Targets that the format check covers; the generated messages carry a mark that excludes them.
 FORMATTED := Package.swift Sources Tests Examples $(wildcard Benchmarks/*/*.swift)
 
@@ -24,9 +28,9 @@ peers: ## Fetch the released etcd programs that end-to-end tests compare with
 
 .PHONY: build
 build: deps ## Release binaries in .build/release
-	$(SWIFT) build -c release --product martlet
-	$(SWIFT) build -c release --product martletutl
-	$(SWIFT) build -c release --product martlet-bench
+	$(SWIFT) build $(SHIPPED) --product martlet
+	$(SWIFT) build $(SHIPPED) --product martletutl
+	$(SWIFT) build $(SHIPPED) --product martlet-bench
 
 .PHONY: run
 run: build ## Start a member on 127.0.0.1:2379 with its data in ./default.etcd
@@ -47,10 +51,10 @@ test: deps peers ## All tests, end-to-end tests against real etcd included
 
 .PHONY: soak
 soak: deps peers build ## The long form of the tests that have one
-	$(SWIFT) build -c release --build-tests
-	MARTLET_SOAK=1 $(SWIFT) test -c release --skip-build --skip '$(LIVE)'
+	$(SWIFT) build -c release $(CHECKED) --build-tests
+	MARTLET_SOAK=1 $(SWIFT) test -c release $(CHECKED) --skip-build --skip '$(LIVE)'
 	MARTLET_SOAK=1 MARTLET_BINARY=$(CURDIR)/.build/release/martlet \
-	    $(SWIFT) test -c release --skip-build --no-parallel --filter '$(LIVE)'
+	    $(SWIFT) test -c release $(CHECKED) --skip-build --no-parallel --filter '$(LIVE)'
 	MARTLET_TARGETS=RaftCoreTests $(SWIFT) build -c release --build-tests --scratch-path .build/raft
 	MARTLET_TARGETS=RaftCoreTests RAFT_SOAK_SECONDS=$${RAFT_SOAK_SECONDS:-600} \
 	    $(SWIFT) test -c release --skip-build --scratch-path .build/raft --filter RaftCoreTests

@@ -29,11 +29,7 @@ final class MemberDriver {
     private var hasStoppedThreads = false
     private var isLeaving = false
     private var wasRemoved = false
-    /// How long a sync of the log takes of late; slow until the first ones have shown otherwise.
-    private var syncSeconds = 1.0
-    /// Waking the log's thread and being woken by it costs some 50 µs. A poster who has nothing else to do syncs by
-    /// itself where a sync takes little more than that.
-    private static let quickSync = 250e-6
+    private var pace = SyncPace()
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
@@ -144,7 +140,7 @@ final class MemberDriver {
             switch event {
             case .requests(let requests, let sink): events.append(.requests(requests, sink: number(of: sink)))
             case .member(let event):
-                if case .logged(let completion) = event { noteSync(completion) }
+                if case .logged(let completion) = event, let seconds = completion.syncSeconds { pace.note(seconds) }
                 events.append(event)
             case .leave:
                 isLeaving = true
@@ -168,12 +164,6 @@ final class MemberDriver {
         return next
     }
 
-    /// Follows how long a sync takes.
-    private func noteSync(_ completion: LogCompletion) {
-        guard let seconds = completion.syncSeconds else { return }
-        syncSeconds += (seconds - syncSeconds) / 8
-    }
-
     private func number(of sink: any ResponseSink) -> SinkID {
         let key = ObjectIdentifier(sink)
         if let known = sinkIDs[key] { return known }
@@ -190,7 +180,7 @@ final class MemberDriver {
             network.carry(work)
         }
         if !effects.log.isEmpty {
-            let helps = taker == .idle && syncSeconds < Self.quickSync
+            let helps = taker == .idle && pace.isQuick
             logThread.post(contentsOf: effects.log, at: helps ? .later : .thread)
         }
         if let batch = effects.commit {

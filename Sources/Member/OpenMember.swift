@@ -195,6 +195,7 @@ package struct MemberOpener {
         config.checkQuorum = true
         config.checksQuorumEachTick = true
         config.campaignsInTurn = true
+        config.repeatsProbesEmpty = true
         config.preVote = configuration.preVote
         config.seed = seed
         config.log = raftLog

@@ -39,6 +39,10 @@ public struct Config: Sendable {
     /// Whether followers that lose their leader campaign in turn (`ElectionTurn`) instead of each after a time that it
     /// draws. A campaign that fails, and one without a former leader, waits for a drawn time as ever.
     public var campaignsInTurn = false
+    /// Whether a leader that finds a peer alive, but has no answer to its probe yet, repeats the probe without entries.
+    /// Otherwise each heartbeat's answer brings the peer all entries of the probe once more, up to `maxSizePerMessage`:
+    /// a flood, if it comes back and answers all the heartbeats that have waited for it.
+    public var repeatsProbesEmpty = false
     /// Whether a node asks for votes before it raises its term, so that a partitioned one disrupts nobody.
     public var preVote = false
     /// How a leader makes sure of its place before it answers a read.

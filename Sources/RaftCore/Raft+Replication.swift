@@ -234,11 +234,30 @@ extension Raft {
 
     mutating func handleHeartbeatResponse(_ m: Message, _ p: Int) {
         tracker.progress[at: p].heard()
+        if config.repeatsProbesEmpty && tracker.progress[at: p].state == .probe && tracker.progress[at: p].isPaused {
+            repeatProbe(p)
+            return confirmReads(m)
+        }
         tracker.progress[at: p].flowPaused = false
         if tracker.progress[at: p].match < log.lastIndex || tracker.progress[at: p].state == .probe {
             sendAppend(p)
         }
         confirmReads(m)
+    }
+
+    /// Asks a peer once more whether its log goes on where the last probe said. The probe's entries may still be on
+    /// their way; if they are lost, the answer to this lets all that the peer lacks be sent ahead.
+    private mutating func repeatProbe(_ p: Int) {
+        let previous = tracker.progress[at: p].next.previous()
+        guard let previousTerm = log.term(at: previous) else {
+            tracker.progress[at: p].flowPaused = false
+            return sendAppend(p)
+        }
+        tracker.progress[at: p].sentCommit = log.committed
+        send(
+            Message(
+                type: .append, to: tracker.progress.ids[p], logTerm: previousTerm, index: previous,
+                commit: log.committed))
     }
 
     private var committedIndex: LogIndex {

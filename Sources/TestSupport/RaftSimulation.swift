@@ -22,6 +22,7 @@ public struct RaftSimulation {
         public var stepDownOnRemoval: Bool
         public var checksQuorumEachTick: Bool
         public var campaignsInTurn: Bool
+        public var repeatsProbesEmpty: Bool
         package var fault: SeededFault?
         /// Given to every node.
         public var trace: TraceSink?
@@ -42,6 +43,7 @@ public struct RaftSimulation {
             stepDownOnRemoval = random.chance(1, in: 3)
             checksQuorumEachTick = checkQuorum && random.chance(1, in: 2)
             campaignsInTurn = random.chance(1, in: 2)
+            repeatsProbesEmpty = random.chance(1, in: 2)
         }
     }
 
@@ -123,6 +125,7 @@ public struct RaftSimulation {
         config.stepDownOnRemoval = options.stepDownOnRemoval
         config.checksQuorumEachTick = options.checksQuorumEachTick
         config.campaignsInTurn = options.campaignsInTurn
+        config.repeatsProbesEmpty = options.repeatsProbesEmpty
         config.seed = random.next()
         config.trace = options.trace
         #if DEBUG

@@ -127,6 +127,11 @@ public final class ServerProcess: Sendable {
         String(decoding: (try? Data(contentsOf: URL(fileURLWithPath: logPath))) ?? Data(), as: UTF8.self)
     }
 
+    /// The end of what it has printed.
+    public func lastLines(_ count: Int) -> String {
+        log.split(separator: "\n").suffix(count).joined(separator: "\n")
+    }
+
     /// Ends it at once, as a power cut does to the process (not to the page cache).
     public func crash() async {
         child.signal(.kill)

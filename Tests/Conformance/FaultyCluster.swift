@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What can go wrong with the leader, or around it.
-enum Fault: CaseIterable {
+enum Fault: String, CaseIterable {
     case leaderKilled
     /// It is there and says nothing.
     case leaderPaused

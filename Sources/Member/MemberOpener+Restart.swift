@@ -7,10 +7,14 @@ internal import RaftCore
 internal import SnapshotStore
 internal import WAL
 
-/// Where a restart begins: a snapshot in the log, and the membership there if the backend's is not to be believed.
+/// Where a restart begins.
 struct StartPoint {
+    /// In the log.
     var snapshot: WALSnapshot
+    /// The membership there if the backend's is not to be believed.
     var cluster: RaftCluster?
+    /// The membership there, as the snapshot's file tells it, if the backend's is: the two are compared.
+    var witness: RaftCluster?
 }
 
 // A member that has run before, under Martlet or under etcd. Order: docs/formats/backend.md, "Start".
@@ -39,6 +43,7 @@ extension MemberOpener {
         let applier = try openStore(
             backend.file, try cluster(at: LogIndex(backend.schema.consistentIndex), start, contents, backend))
         try reconcile(applier, with: start)
+        compareMembership(of: applier, start, contents)
         var hardState = try check(contents, start.snapshot, applier)
         let isBlank = contents.entries.isEmpty && start.snapshot.index == .zero && hardState.isEmpty
         if configuration.forcesNewCluster, !isBlank {

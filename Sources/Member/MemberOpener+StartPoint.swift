@@ -60,8 +60,10 @@ extension MemberOpener {
         _ backend: ExistingBackend, _ usable: [WALSnapshot], _ last: WALSnapshot
     ) throws(MemberError) -> StartPoint {
         guard backend.version.assumed < DirectoryVersion.modern else {
-            _ = try loadSnapshot(usable)
-            return StartPoint(snapshot: last)
+            let loaded = try loadSnapshot(usable)
+            // Behind an older one the log is not read from there.
+            let isLast = loaded?.metadata.index == last.index
+            return StartPoint(snapshot: last, witness: isLast ? loaded.flatMap { membership(in: $0) } : nil)
         }
         var usable = usable
         var loaded = try loadSnapshot(usable)
@@ -81,17 +83,19 @@ extension MemberOpener {
                 ? StartPoint(snapshot: usable[0], cluster: RaftCluster(id: ClusterID(0), localID: .none))
                 : StartPoint(snapshot: last)
         }
-        let metadata = loaded.metadata
-        do {
-            return StartPoint(
-                snapshot: usable.last { $0.index == metadata.index } ?? last,
-                cluster: try RaftCluster(id: ClusterID(0), localID: .none, v2StoreSnapshot: loaded.data))
-        } catch {
+        guard let cluster = membership(in: loaded) else { return StartPoint(snapshot: last) }
+        let start = usable.last { $0.index == loaded.metadata.index } ?? last
+        return StartPoint(snapshot: start, cluster: cluster)
+    }
+
+    /// nil, and a line in the log, when it cannot be read.
+    private mutating func membership(in snapshot: Snapshot) -> RaftCluster? {
+        do { return try RaftCluster(id: ClusterID(0), localID: .none, v2StoreSnapshot: snapshot.data) } catch {
             lines.append(
                 LogLine(
                     .warn, "the membership in a snapshot file cannot be read; taking the backend's",
-                    ["snapshot-index": "\(metadata.index)", "error": "\(error)"]))
-            return StartPoint(snapshot: last)
+                    ["snapshot-index": "\(snapshot.metadata.index)", "error": "\(error)"]))
+            return nil
         }
     }
 
@@ -132,11 +136,18 @@ extension MemberOpener {
                 throw MemberError(.corruption, "cannot read the members in \(configuration.backendPath): \(error)")
             }
         }
+        return replay(contents, through: consistent, on: base, version: backend.version.cluster)
+    }
+
+    /// What the log makes of the membership that a snapshot holds.
+    private mutating func replay(
+        _ contents: WALContents, through last: LogIndex, on base: RaftCluster, version: SemanticVersion?
+    ) -> RaftCluster {
         var replay = MembershipReplay(
             from: RaftCluster(
-                id: metadata.clusterID, localID: metadata.memberID, members: base.members, removed: base.removed,
-                version: backend.version.cluster ?? base.version), learnerLimit: configuration.learnerLimit)
-        for entry in contents.entries where entry.index <= consistent { replay.apply(entry) }
+                id: contents.metadata.clusterID, localID: contents.metadata.memberID, members: base.members,
+                removed: base.removed, version: version ?? base.version), learnerLimit: configuration.learnerLimit)
+        for entry in contents.entries where entry.index <= last { replay.apply(entry) }
         if replay.legacyRequests > 0 {
             lines.append(
                 LogLine(
@@ -144,6 +155,22 @@ extension MemberOpener {
                     ["count": "\(replay.legacyRequests)"]))
         }
         return replay.cluster
+    }
+
+    /// Since 3.6 the backend's membership counts. That snapshot and log come to the same is a check of both.
+    mutating func compareMembership(of applier: Applier, _ start: StartPoint, _ contents: WALContents) {
+        guard let witness = start.witness else { return }
+        let expected = replay(contents, through: applier.backend.consistentIndex, on: witness, version: nil)
+        for difference in applier.cluster.differences(from: expected) {
+            lines.append(
+                LogLine(
+                    .warn,
+                    "the backend's list of members is not that of the snapshot and the log; taking the backend's",
+                    [
+                        "path": configuration.backendPath, "snapshot-index": "\(start.snapshot.index)",
+                        "difference": difference,
+                    ]))
+        }
     }
 
     /// Makes the backend say which members there are, where an older program left something else.

@@ -40,6 +40,26 @@ public struct RaftCluster: Sendable, Equatable {
 
     public func isRemoved(_ id: MemberID) -> Bool { removed.contains(id) }
 
+    /// Where this membership names others than another one, or at other addresses, for the log; empty where they agree.
+    /// What members publish of themselves is left out: a restore does not write it to the v2 store.
+    public func differences(from other: RaftCluster) -> [String] {
+        func known(_ member: ClusterMember) -> ClusterMember {
+            ClusterMember(id: member.id, peerURLs: member.peerURLs, isLearner: member.isLearner)
+        }
+        var differences: [String] = []
+        for member in members.map(known) {
+            guard let theirs = other[member.id].map(known) else {
+                differences.append("\(member.id) is a member")
+                continue
+            }
+            if theirs != member { differences.append("\(member.id) is \(member.json.text), not \(theirs.json.text)") }
+        }
+        for member in other.members where self[member.id] == nil { differences.append("\(member.id) is no member") }
+        for id in removed where !other.isRemoved(id) { differences.append("\(id) was removed") }
+        for id in other.removed where !isRemoved(id) { differences.append("\(id) was never removed") }
+        return differences
+    }
+
     private func position(of id: MemberID) -> Int {
         var low = 0
         var high = members.count

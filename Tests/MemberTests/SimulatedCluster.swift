@@ -112,6 +112,11 @@ final class SimulatedCluster {
         try AlteredStore.changeNewestValue(in: "data/member/snap/db", on: disks[i])
     }
 
+    /// A row of a bucket that a member has in its file, while it does not run, gets another value.
+    func alterRow(of bucket: String, at i: Int, to value: (_ old: [UInt8]) -> [UInt8]?) throws {
+        try AlteredStore.changeRow(of: bucket, in: "data/member/snap/db", on: disks[i], to: value)
+    }
+
     func restart(_ i: Int) throws { members[i] = try make(i) }
 
     /// Changes what a member is started with from now on.

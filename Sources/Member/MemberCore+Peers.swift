@@ -127,6 +127,8 @@ extension MemberCore {
         case .promote: break
         case .remove(let id):
             guard id != localID else { return removedFromCluster() }
+            outgoing.messages.removeAll { $0.to == id }
+            heldCommits.forget(id)
             peers.forget(id)
             settleDivergence(with: id)
             sendingSnapshots.forget(id)

@@ -25,6 +25,8 @@ public struct NetworkStatistics: Sendable {
         public var receiveFailures: UInt64 = 0
         /// Of probes, in seconds.
         public var roundTrips = Histogram(from: 0.0001, doubling: 16)
+        /// By how many seconds this member's clock is ahead of the peer's, by the last probe that was answered.
+        public var clockDifference: Double?
         public var snapshotsSent = Snapshots()
         public var snapshotsReceived = Snapshots()
 

@@ -19,6 +19,8 @@ final class Peer {
     /// Where nobody has listened since the peer was reached last.
     private var refusedURLs: Set<String> = []
     private var hasToldEnd = false
+    /// Why the peer gives no stream, as it was told last.
+    private var toldRefusal: String?
     /// Without the bytes of the streams that are open.
     let record: PeerFigures
     var figures: NetworkStatistics.Peer {
@@ -163,6 +165,7 @@ final class Peer {
     func succeeded() {
         refusedURLs = []
         hasToldEnd = false
+        toldRefusal = nil
         guard case .active = activity else {
             core.logger.info("peer became active", metadata: ["peer-id": "\(id)"])
             let now = core.now()
@@ -182,6 +185,19 @@ final class Peer {
         else { return }
         hasToldEnd = true
         core.tell(.ended(id))
+    }
+
+    /// The peer gives no stream, and will not: told once, not at each dial.
+    func refused(because failure: PeerFailure) {
+        let reason = "\(failure)"
+        guard toldRefusal != reason else { return }
+        toldRefusal = reason
+        core.logger.warning(
+            "request sent was ignored by remote peer",
+            metadata: [
+                "remote-peer-id": "\(id)", "local-member-id": "\(core.identity.localID)",
+                "local-member-cluster-id": "\(core.identity.clusterID)", "error": "\(reason)",
+            ])
     }
 
     func failed(_ reason: String) {

@@ -132,6 +132,19 @@ enum PeerFailure: Error, CustomStringConvertible {
     case answerTooLarge
     case timeout
     case closed
+    /// A stream of a cluster with this ID; empty when it says none.
+    case otherCluster(String)
+    /// A stream of a program that is older than those this member talks to.
+    case oldVersion(String)
+
+    /// Whether it will be the same again until somebody changes something: the two members do not belong together.
+    var isLasting: Bool {
+        switch self {
+        case .otherCluster, .oldVersion: true
+        case .status(let status, _): status == PeerRefusal.clusterIDMismatch.status
+        case .silent, .noAddress, .noTLS, .answerTooLarge, .timeout, .closed: false
+        }
+    }
 
     /// `ECONNREFUSED` on Linux.
     private static let connectionRefused: Int32 = 111
@@ -155,6 +168,8 @@ enum PeerFailure: Error, CustomStringConvertible {
         case .answerTooLarge: "answer of more than \(PeerLimits.answerBytes) bytes"
         case .timeout: "no answer in time"
         case .closed: "connection closed"
+        case .otherCluster(let id): "the stream is of cluster \"\(id)\""
+        case .oldVersion(let version): "the stream is of version \"\(version)\""
         }
     }
 }

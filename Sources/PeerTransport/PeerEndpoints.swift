@@ -36,17 +36,21 @@ struct PeerResponse {
         PeerResponse(status, [("Content-Type", "application/json")], text)
     }
 
-    /// A message that cannot be processed because one of its ends is no member.
-    static func removed(_ reason: String) -> PeerResponse {
-        json(403, JSON.object([.init("message", .string(reason))]).text)
-    }
-
     init(_ refusal: PeerRefusal, clusterID: ClusterID) {
         self = .text(refusal.status, refusal.text)
-        if case .methodNotAllowed(let allow) = refusal { headers.append(("Allow", allow)) }
-        if case .notFound = refusal { return }
-        headers.append((PeerHeader.clusterID, clusterID.description))
+        switch refusal {
+        case .notFound: return
+        case .methodNotAllowed(let allow):
+            headers.append(("Allow", allow))
+            return
+        case .forbidden(let reason): self = .json(refusal.status, JSON.object([.init("message", .string(reason))]).text)
+        default: break
+        }
+        tell(clusterID)
     }
+
+    /// Says which cluster answers.
+    mutating func tell(_ clusterID: ClusterID) { headers.append((PeerHeader.clusterID, clusterID.description)) }
 }
 
 /// What peers ask besides raft's messages. Used on its event loop only.
@@ -104,27 +108,28 @@ final class PeerEndpoints {
         asker.statistics { statistics in
             guard let statistics else { return respond(.text(500, "the member does not answer")) }
             var response = PeerResponse.json(200, PeerMemberList.text(statistics.members) + "\n")
-            response.headers.append((PeerHeader.clusterID, clusterID.description))
+            response.tell(clusterID)
             respond(response)
         }
     }
 
     /// Promotes a learner for another member, whose client asked for it. Only the leader does.
     private func promote(_ text: String, _ respond: @escaping (PeerResponse) -> Void) {
+        let clusterID = core.identity.clusterID
+        let respond = { (response: PeerResponse) in
+            var response = response
+            response.tell(clusterID)
+            respond(response)
+        }
         guard let id = UInt64(text) else { return respond(.text(404, "member \(text) not found in cluster")) }
-        asker.ask(.memberPromote(MemberID(id), forwarded: true)) { [asker, core] error in
-            guard let error else {
-                return asker.statistics { statistics in
-                    var response = PeerResponse.json(200, PeerMemberList.text(statistics?.members ?? []) + "\n")
-                    response.headers.append((PeerHeader.clusterID, core.identity.clusterID.description))
-                    respond(response)
-                }
-            }
+        asker.ask(.memberPromote(MemberID(id), forwarded: true)) { [asker] error in
             switch error {
-            case .memberNotFound: respond(.text(404, "membership: ID not found"))
-            case .memberNotLearner: respond(.text(412, "membership: can only promote a learner member"))
-            case .learnerNotReady: respond(.text(412, error.message))
-            case .timeout: respond(.text(408, "context deadline exceeded"))
+            case nil:
+                asker.statistics { respond(.json(200, PeerMemberList.text($0?.members ?? []) + "\n")) }
+            case .memberNotFound?: respond(.text(404, "membership: ID not found"))
+            case .memberNotLearner?: respond(.text(412, "membership: can only promote a learner member"))
+            case .learnerNotReady?: respond(.text(412, EtcdError.learnerNotReady.message))
+            case .timeout?: respond(.text(408, "context deadline exceeded"))
             default: respond(.json(500, #"{"message":"Internal Server Error"}"#))
             }
         }
@@ -136,13 +141,15 @@ final class PeerEndpoints {
         if let id = head.headers.first(name: PeerHeader.clusterID), id != core.identity.clusterID.description {
             return respond(PeerResponse(.clusterIDMismatch, clusterID: core.identity.clusterID))
         }
-        guard let json = try? JSON.parse(body), case .object = json else {
+        guard let revision = Self.revision(in: body) else {
             return respond(.text(400, "error unmarshalling request"))
         }
-        asker.hash(atRevision: Int64(clamping: json["revision"]?.unsigned ?? 0)) { [asker, core] result in
+        asker.hash(atRevision: revision) { [asker, core] result in
             var response: PeerResponse
             switch result {
-            case .success(let hash): response = .json(200, hash.json(of: core.identity.localID).text)
+            case .success(let hash):
+                response = .json(200, hash.json(of: core.identity.localID).text)
+                response.tell(core.identity.clusterID)
             case .failure(let error):
                 let prefix = "etcdserver: "
                 let text =
@@ -158,6 +165,21 @@ final class PeerEndpoints {
                 }
                 respond(response)
             }
+        }
+    }
+
+    /// The revision that a question for a hash names, 0 where it names none; nil when it cannot be read.
+    private static func revision(in body: [UInt8]) -> Int64? {
+        guard let json = try? JSON.parse(body) else { return nil }
+        switch json {
+        case .null: return 0
+        case .object: break
+        default: return nil
+        }
+        switch json["revision"] {
+        case nil, .null?: return 0
+        case .number(let text)?: return Int64(text)
+        default: return nil
         }
     }
 

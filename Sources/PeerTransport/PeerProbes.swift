@@ -11,15 +11,8 @@ internal import Platform
 final class PeerProbes {
     private let core: TransportCore
     private var timer: RepeatedTask?
-    private var health: [MemberID: Health] = [:]
-
-    private struct Health {
-        var isHealthy = true
-        var roundTrip: Duration?
-        var clockDifference: Duration?
-        /// What the member has been told that the peer says.
-        var account = EffectsAccount()
-    }
+    /// What the member has been told that each peer says.
+    private var accounts: [MemberID: EffectsAccount] = [:]
 
     init(_ core: TransportCore) { self.core = core }
 
@@ -34,65 +27,53 @@ final class PeerProbes {
 
     private func probe() {
         let known = Set(core.peers.map(\.id))
-        health = health.filter { known.contains($0.key) }
+        accounts = accounts.filter { known.contains($0.key) }
         for peer in core.peers {
             let id = peer.id
-            let start = core.clock.now()
             PeerQuestion.ask(
                 peer.urls.current ?? "", .GET, "/raft/probing",
                 headers: [PeerHeader.effects: EffectsNote.question], through: core.connector,
                 timeout: PeerLimits.probingInterval
-            ) { [weak self] in self?.answered(id, $0, start) }
+            ) { [weak self] in self?.answered(id, $0) }
         }
     }
 
-    private func answered(_ id: MemberID, _ result: Result<PeerQuestion.Answer, any Error>, _ start: Instant) {
-        guard core.peer(id) != nil else { return }
-        var health = self.health[id] ?? Health()
-        let roundTrip = core.clock.now() - start
+    private func answered(_ id: MemberID, _ result: Result<PeerQuestion.Answer, any Error>) {
+        guard let peer = core.peer(id) else { return }
         switch result {
         case .success(let answer) where answer.status == 200:
-            health.isHealthy = true
-            health.roundTrip = roundTrip
-            take(answer, of: id, &health)
-            core.record(of: id).value.roundTrips.observe(roundTrip.inSeconds)
-            if let theirs = Self.milliseconds(of: answer.body) {
-                let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - roundTrip / 2
-                health.clockDifference = difference
-                warn(id, health)
+            take(answer, of: id)
+            peer.figures.roundTrips.observe(answer.roundTrip.inSeconds)
+            guard let theirs = Self.milliseconds(of: answer.body) else { return }
+            // Its clock was read half a round trip ago.
+            let difference = Duration.milliseconds(core.clock.unixMilliseconds() - theirs) - answer.roundTrip / 2
+            peer.figures.clockDifference = difference.inSeconds
+            if difference > PeerLimits.clockDifference || difference < .zero - PeerLimits.clockDifference {
+                warn(
+                    id, "prober found high clock drift", ["clock-drift": "\(difference)", "rtt": "\(answer.roundTrip)"])
             }
-        case .success(let answer): unhealthy(id, &health, PeerFailure.status(answer.status, ""))
-        case .failure(let error): unhealthy(id, &health, error)
+        case .success(let answer): isUnhealthy(id, PeerFailure.status(answer.status, ""))
+        case .failure(let error): isUnhealthy(id, error)
         }
-        self.health[id] = health
     }
 
     /// Hands on what a peer says of what its entries did, when that is new.
-    private func take(_ answer: PeerQuestion.Answer, of id: MemberID, _ health: inout Health) {
+    private func take(_ answer: PeerQuestion.Answer, of id: MemberID) {
         // Whoever listens at the address may be another member, or of another cluster.
         guard let note = answer.headers.first(name: PeerHeader.effects).flatMap({ EffectsNote($0) }),
-            note.member == id, note.cluster == core.identity.clusterID, note.account != health.account
+            note.member == id, note.cluster == core.identity.clusterID,
+            note.account != accounts[id] ?? EffectsAccount()
         else { return }
-        if core.tell(.effects(of: id, note.account)) { health.account = note.account }
+        if core.tell(.effects(of: id, note.account)) { accounts[id] = note.account }
     }
 
-    private func unhealthy(_ id: MemberID, _ health: inout Health, _ error: any Error) {
-        health.isHealthy = false
-        core.logger.warning(
-            "prober detected unhealthy status",
-            metadata: ["round-tripper-name": "RAFT_MESSAGE", "remote-peer-id": "\(id)", "error": "\(error)"])
+    private func isUnhealthy(_ id: MemberID, _ error: any Error) {
+        warn(id, "prober detected unhealthy status", ["error": "\(error)"])
     }
 
-    private func warn(_ id: MemberID, _ health: Health) {
-        guard let difference = health.clockDifference,
-            difference > PeerLimits.clockDifference || difference < .zero - PeerLimits.clockDifference
-        else { return }
-        core.logger.warning(
-            "prober found high clock drift",
-            metadata: [
-                "round-tripper-name": "RAFT_MESSAGE", "remote-peer-id": "\(id)", "clock-drift": "\(difference)",
-                "rtt": "\(health.roundTrip ?? .zero)",
-            ])
+    private func warn(_ id: MemberID, _ message: Logger.Message, _ fields: Logger.Metadata) {
+        let ids: Logger.Metadata = ["round-tripper-name": "RAFT_MESSAGE", "remote-peer-id": "\(id)"]
+        core.logger.warning(message, metadata: ids.merging(fields) { $1 })
     }
 
     /// `{"OK":true,"Now":"2026-11-23T20:20:51.430793107Z"}`: its time in milliseconds since 1970.

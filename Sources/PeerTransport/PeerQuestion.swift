@@ -8,11 +8,14 @@ final class PeerQuestion: ResponseReceiver {
         var status: Int
         var headers: HTTPHeaders
         var body: [UInt8]
+        /// From the question to the end of the answer, without the time to connect.
+        var roundTrip: Duration
     }
 
     private let eventLoop: any EventLoop
     private var finish: ((Result<Answer, any Error>) -> Void)?
     private var channel: (any Channel)?
+    private var asked: NIODeadline?
     private var head: HTTPResponseHead?
     private var body: [UInt8] = []
     private var deadline: Scheduled<Void>?
@@ -50,6 +53,7 @@ final class PeerQuestion: ResponseReceiver {
                     channel.write(
                         HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil)
                 }
+                question.asked = .now()
                 channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
             }
         }
@@ -72,8 +76,9 @@ final class PeerQuestion: ResponseReceiver {
     }
 
     func completed() {
-        guard let head else { return }
-        end(.success(Answer(status: Int(head.status.code), headers: head.headers, body: body)))
+        guard let head, let asked else { return }
+        let roundTrip = Duration.nanoseconds((NIODeadline.now() - asked).nanoseconds)
+        end(.success(Answer(status: Int(head.status.code), headers: head.headers, body: body, roundTrip: roundTrip)))
     }
 
     func closed(_ error: (any Error)?) { end(.failure(error ?? PeerFailure.closed)) }

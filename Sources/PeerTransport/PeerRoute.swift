@@ -58,9 +58,11 @@ enum PeerRoute: Equatable {
     }
 
     private static func stream(_ rest: Substring) throws(PeerRefusal) -> PeerRoute {
-        let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let kind = StreamKind(rawValue: String(parts[0])) else { throw .invalidPath }
-        guard parts.count == 2, let id = UInt64(parts[1], radix: 16) else { throw .invalidFrom }
+        // As etcd does, which looks at the last part of the path, and at all that stands before it.
+        guard let slash = rest.lastIndex(of: "/"), let kind = StreamKind(rawValue: String(rest[..<slash])) else {
+            throw .invalidPath
+        }
+        guard let id = UInt64(rest[rest.index(after: slash)...], radix: 16) else { throw .invalidFrom }
         return .stream(kind, from: MemberID(id))
     }
 

@@ -18,6 +18,8 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let endpoints: PeerEndpoints
     private let outlet: StreamOutlet
     private var state = State.idle
+    /// Whether the caller wants to ask more over this connection.
+    private var keepsAlive = true
 
     private enum State {
         case idle
@@ -78,6 +80,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
     // MARK: Requests
 
     private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) throws(PeerRefusal) {
+        keepsAlive = head.isKeepAlive
         let route = try PeerRoute(uri: head.uri)
         if let method = route.method, head.method.rawValue != method {
             throw .methodNotAllowed(allow: method)
@@ -197,12 +200,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
             core.record(of: sender).value.receiveFailures += 1
             return refuse(.badRequest("error unmarshalling raft message"), context)
         }
-        if core.removedMembers.contains(message.from) {
-            return respond(.removed("cannot process message from removed member"), context)
-        }
-        if message.to != core.identity.localID {
-            return respond(.removed("cannot process message to mismatch member"), context)
-        }
+        if let refusal = core.refusal(of: message) { return refuse(refusal, context) }
         core.record(of: message.from).value.receivedBytes += UInt64(bytes)
         core.receive(message)
         respond(PeerResponse(204, clusterID: core.identity.clusterID), context)
@@ -236,7 +234,7 @@ final class PeerServerHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard context.channel.isActive else { return }
         var headers = HTTPHeaders(response.headers)
         if response.status != 204 { headers.add(name: "Content-Length", value: String(response.body.count)) }
-        let closes = response.status == 500
+        let closes = response.status == 500 || !keepsAlive
         if closes { headers.add(name: "Connection", value: "close") }
         let head = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: response.status), headers: headers)

@@ -58,18 +58,20 @@ final class SnapshotIntake {
     private func readEnvelope() {
         guard let count = buffer.getInteger(at: buffer.readerIndex, as: UInt64.self) else { return }
         guard count <= UInt64(PeerLimits.snapshotEnvelopeBytes) else {
-            return fail(.badRequest("failed to decode raft message (message of \(count) bytes)"))
+            return fail(Self.notDecoded("rafthttp: error limit exceeded"))
         }
         guard buffer.readableBytes >= 8 + Int(count) else { return }
         buffer.moveReaderIndex(forwardBy: 8)
         let message: Message
         do throws(StreamError) { message = try Message(reading: Int(count), from: &buffer) } catch {
-            return fail(.badRequest("failed to decode raft message (\(error))"))
+            return fail(Self.notDecoded("\(error)"))
         }
         guard message.type == .snapshot else { return fail(.badRequest("wrong raft message type")) }
         guard let metadata = message.snapshot?.metadata, metadata.index > .zero else {
-            return fail(.badRequest("failed to decode raft message (no snapshot)"))
+            return fail(Self.notDecoded("no snapshot"))
         }
+        // Before its database is stored for nothing.
+        if let refusal = core.refusal(of: message) { return fail(refusal) }
         core.logger.info(
             "receiving database snapshot",
             metadata: [
@@ -86,6 +88,10 @@ final class SnapshotIntake {
     private func append(_ body: ByteBuffer) {
         record?.value.receivedBytes += UInt64(body.readableBytes)
         writer?.take(body)
+    }
+
+    private static func notDecoded(_ why: String) -> PeerRefusal {
+        .badRequest("failed to decode raft message (\(why))")
     }
 
     private static func notSaved(_ error: any Error) -> PeerRefusal {
@@ -105,7 +111,7 @@ final class SnapshotIntake {
 
     /// The body has ended. `body` gets the message once the database is durable, or why it is not.
     func end(_ body: @escaping (Result<Message, PeerRefusal>) -> Void) {
-        if case .envelope = stage { fail(.badRequest("failed to decode raft message (unexpected EOF)")) }
+        if case .envelope = stage { fail(Self.notDecoded(buffer.readableBytes == 0 ? "EOF" : "unexpected EOF")) }
         switch stage {
         case .envelope: preconditionFailure("a body that ends in its envelope has failed")
         case .failed(let refusal): body(.failure(refusal))

@@ -8,8 +8,6 @@ package struct StreamDial: Sendable {
         case attached(attempt: Int)
         /// The next dial is due when the time is over.
         case waiting(attempt: Int)
-        /// The peer is of a version without this kind of stream; it is not dialled again.
-        case unsupported
         case stopped
     }
 
@@ -59,18 +57,11 @@ package struct StreamDial: Sendable {
         return dial(attempt + 1)
     }
 
-    /// The peer has no such stream.
-    package mutating func unsupported(_ attempt: Int) -> Action {
-        guard state == .dialling(attempt: attempt) else { return .nothing }
-        state = .unsupported
-        return .close
-    }
-
     package mutating func stop() -> Action {
         defer { state = .stopped }
         switch state {
         case .dialling, .attached: return .close
-        case .idle, .waiting, .unsupported, .stopped: return .nothing
+        case .idle, .waiting, .stopped: return .nothing
         }
     }
 }

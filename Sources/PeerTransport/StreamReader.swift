@@ -70,6 +70,7 @@ final class StreamReader {
         }
         peer.failed("failed to \(wasAttached ? "read" : "dial") stream \(kind.rawValue): \(error)")
         if let url = peer.urls.current, PeerFailure.isRefusal(error) { peer.refused(at: url) }
+        if let failure = error as? PeerFailure, failure.isLasting { peer.refused(because: failure) }
         peer.urls.moveOn()
         perform(action)
     }
@@ -87,27 +88,30 @@ final class StreamReader {
 
     /// - Returns: whether the stream may be read.
     private func accept(_ head: HTTPResponseHead, _ attempt: Int) -> Bool {
-        switch head.status {
-        case .ok: break
-        case .gone:
-            core.removed(toldBy: record.value.id)
-            return false
-        default: return false
-        }
-        if head.headers.first(name: PeerHeader.clusterID) ?? "" != core.identity.clusterID.description {
-            return false
-        }
+        if head.status == .gone { core.removed(toldBy: record.value.id) }
+        guard head.status == .ok, flaw(of: head) == nil else { return false }
         dial.accepted(attempt)
         core.logger.info("established TCP streaming connection with remote peer", metadata: fields())
         peer?.succeeded()
         return true
     }
 
+    /// Why a stream is not read although it is given.
+    private func flaw(of head: HTTPResponseHead) -> PeerFailure? {
+        let cluster = head.headers.first(name: PeerHeader.clusterID) ?? ""
+        guard cluster == core.identity.clusterID.description else { return .otherCluster(cluster) }
+        let text = head.headers.first(name: PeerHeader.version)
+        guard let version = text.map({ PeerVersion($0) }) ?? .unnamed,
+            !version.isOlder(than: core.identity.oldestVersion)
+        else { return .oldVersion(text ?? "") }
+        return nil
+    }
+
     /// The answer that was refused, in words.
-    private func refusal(_ head: HTTPResponseHead, _ text: [UInt8]) -> any Error {
+    private func refusal(_ head: HTTPResponseHead, _ text: [UInt8]) -> PeerFailure {
+        if head.status == .ok, let flaw = flaw(of: head) { return flaw }
         let text = String(decoding: text, as: UTF8.self).prefix { $0 != "\n" }
-        if head.status == .ok { return PeerFailure.status(200, "answer of another cluster") }
-        return PeerFailure.status(Int(head.status.code), String(text))
+        return .status(Int(head.status.code), String(text))
     }
 
     /// One connection of the stream.

@@ -208,6 +208,13 @@ final class TransportCore {
 
     func unreachable(_ id: MemberID) { tell(.unreachable(id)) }
 
+    /// Why a posted message is not taken, nil if it is.
+    func refusal(of message: Message) -> PeerRefusal? {
+        if removedMembers.contains(message.from) { return .forbidden("cannot process message from removed member") }
+        if message.to != identity.localID { return .forbidden("cannot process message to mismatch member") }
+        return nil
+    }
+
     /// A message has come in. All of one turn of the loop are handed over together.
     func receive(_ message: Message) {
         guard message.to == identity.localID else {

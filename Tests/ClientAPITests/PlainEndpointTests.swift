@@ -233,6 +233,10 @@ import Testing
         let window = EffectsHash.Window(index: LogIndex(3000), hash: 1)
         member.effects = [window]
         member.quarantine = "other rows"
+        var peer = NetworkStatistics.Peer(MemberID(5))
+        peer.clockDifference = -0.25
+        peer.roundTrips.observe(0.001)
+        member.network.peers = [peer, NetworkStatistics.Peer(MemberID(6))]
         member.corruptionChecks = 3
         member.divergencesFound = 2
         member.divergences = [
@@ -301,6 +305,8 @@ import Testing
         #"promhttp_metric_handler_requests_total{code="200"} 0"#,
         "martlet_effects_index 3000", "martlet_divergences_found_total 2",
         #"martlet_diverged_index{remote="5"} 3000"#,
+        #"etcd_network_peer_round_trip_time_seconds_count{To="5"} 1"#,
+        #"martlet_network_peer_clock_difference_seconds{To="5"} -0.25"#,
     ])
     func contains(_ line: String) {
         #expect(page().split(separator: "\n").contains { $0 == line })

@@ -1,5 +1,3 @@
-import NIOCore
-import NIOPosix
 import TestSupport
 
 /// A page of metrics as a server answers it, taken apart.
@@ -18,9 +16,7 @@ struct MetricsScrape {
     private(set) var samples: [String: Double] = [:]
 
     init(of server: ServerProcess) async throws {
-        let page = try await Self.get("/metrics", of: server)
-        let body = page.split(separator: "\r\n\r\n", maxSplits: 1)
-        text = body.count == 2 ? String(body[1]) : ""
+        text = try await RawHTTP.ask("GET", "/metrics", port: server.options.clientPort)?.body ?? ""
         for line in text.split(whereSeparator: \.isNewline) {
             if line.hasPrefix("# TYPE ") {
                 let words = line.split(separator: " ")
@@ -48,29 +44,6 @@ struct MetricsScrape {
             } else {
                 families[base]?.labels.insert(String(parts[0]))
             }
-        }
-    }
-
-    private static func get(_ path: String, of server: ServerProcess) async throws -> String {
-        let collector = Collector()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(collector) }
-            }
-            .connect(host: "127.0.0.1", port: server.options.clientPort).get()
-        let request = "GET \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-        try await channel.writeAndFlush(ByteBuffer(string: request))
-        try await channel.closeFuture.get()
-        return String(buffer: try await channel.eventLoop.submit { collector.bytes }.get())
-    }
-
-    private final class Collector: ChannelInboundHandler, @unchecked Sendable {
-        // SAFETY: used on the channel's event loop only.
-        typealias InboundIn = ByteBuffer
-        var bytes = ByteBuffer()
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            var part = unwrapInboundIn(data)
-            bytes.writeBuffer(&part)
         }
     }
 }

@@ -73,6 +73,8 @@ import Testing
             "incompatible version\n"),
         Case("newer version", request("POST /raft", ["X-Server-Version": "9.9.9"], body: heartbeat), 204, ""),
         Case("unknown stream", request("GET /raft/stream/other/2"), 404, "invalid path\n"),
+        Case("stream without an ID", request("GET /raft/stream/message"), 404, "invalid path\n"),
+        Case("stream with more than an ID", request("GET /raft/stream/message/2/3"), 404, "invalid path\n"),
         Case("stream of nobody", request("GET /raft/stream/message/xyz"), 404, "invalid from\n"),
         Case("stream of a stranger", request("GET /raft/stream/message/99"), 404, "error sender not found\n"),
         Case("stream of a removed member", request("GET /raft/stream/message/3"), 410, "removed member\n"),
@@ -103,8 +105,21 @@ import Testing
             400, "wrong raft message type\n"),
         Case(
             "an endless envelope", request("POST /raft/snapshot", body: [127, 0, 0, 0, 0, 0, 0, 0]), 400,
-            "failed to decode raft message"),
-        Case("an empty snapshot", request("POST /raft/snapshot", body: []), 400, "failed to decode raft message"),
+            "failed to decode raft message (rafthttp: error limit exceeded)\n"),
+        Case(
+            "an empty snapshot", request("POST /raft/snapshot", body: []), 400, "failed to decode raft message (EOF)\n"),
+        Case(
+            "half an envelope", request("POST /raft/snapshot", body: [0, 0, 0, 0, 0, 0, 0, 99, 8, 7]), 400,
+            "failed to decode raft message (unexpected EOF)\n"),
+        Case(
+            "garbage for an envelope", request("POST /raft/snapshot", body: [0, 0, 0, 0, 0, 0, 0, 3, 255, 255, 255]),
+            400, "failed to decode raft message ("),
+        Case(
+            "a snapshot for somebody else", request("POST /raft/snapshot", body: snapshot(to: 9).body), 403,
+            #"{"message":"cannot process message to mismatch member"}"#),
+        Case(
+            "a snapshot of a removed member", request("POST /raft/snapshot", body: snapshot(from: 3).body), 403,
+            #"{"message":"cannot process message from removed member"}"#),
         Case(
             "promotion of no number", request("POST /members/promote/abc", body: []), 404,
             "member abc not found in cluster\n"),
@@ -112,6 +127,12 @@ import Testing
             "promotion of a stranger", request("POST /members/promote/8", body: []), 404, "membership: ID not found\n"),
         Case(
             "hash of garbage", request("GET /members/hashkv", body: Array("]".utf8)), 400,
+            "error unmarshalling request\n"),
+        Case(
+            "hash at a word", request("GET /members/hashkv", body: Array(#"{"revision":"1"}"#.utf8)), 400,
+            "error unmarshalling request\n"),
+        Case(
+            "hash at half a revision", request("GET /members/hashkv", body: Array(#"{"revision":1.5}"#.utf8)), 400,
             "error unmarshalling request\n"),
         Case(
             "hash for another cluster",
@@ -165,6 +186,7 @@ import Testing
         #expect(again.response().hasPrefix("HTTP/1.1 204 "))
         #expect(await eventually { !peer.host.messages.isEmpty })
         #expect(peer.host.messages.allSatisfy { $0.from == MemberID(2) && $0.to == MemberID(1) })
+        #expect(peer.files.isEmpty, "what was refused has left something")
         await peer.stop()
         await other.stop()
     }
@@ -185,10 +207,31 @@ import Testing
         await peer.stop()
     }
 
-    private static func snapshot(_ database: [UInt8], cutTo count: Int? = nil) -> (head: String, body: [UInt8]) {
+    /// Who asks once does not wait for more.
+    @Test(arguments: ["HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.0"])
+    func theConnectionEndsWhenTheCallerSaysSo(line: String) async throws {
+        let peer = try await TestPeer(1)
+        for path in ["/raft/probing", "/nothing"] {
+            let socket = try RawSocket(port: peer.port)
+            socket.send("GET \(path) \(line)\r\n\r\n")
+            #expect(socket.response().contains(path == "/nothing" ? "404 page not found" : #"{"OK":true"#))
+            #expect(socket.isClosed(), "\(path)")
+        }
+        // The control: it stays open for who says nothing.
+        let socket = try RawSocket(port: peer.port)
+        socket.send("GET /raft/probing HTTP/1.1\r\nHost: x\r\n\r\n")
+        _ = socket.response()
+        socket.send("GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        #expect(socket.response().contains("etcdserver"))
+        await peer.stop()
+    }
+
+    private static func snapshot(
+        _ database: [UInt8] = [1, 2, 3], from sender: UInt64 = 2, to receiver: UInt64 = 1, cutTo count: Int? = nil
+    ) -> (head: String, body: [UInt8]) {
         let message = encoded(
             Message(
-                type: .snapshot, to: MemberID(1), from: MemberID(2), term: Term(1),
+                type: .snapshot, to: MemberID(receiver), from: MemberID(sender), term: Term(1),
                 snapshot: Snapshot(
                     data: [1, 2, 3],
                     metadata: SnapshotMetadata(

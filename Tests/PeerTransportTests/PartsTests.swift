@@ -32,14 +32,6 @@ import Testing
         #expect(dial.stop() == .close)
         #expect(dial.lost(1) == .nothing, "the connection's end after the stop")
     }
-
-    @Test func aPeerWithoutTheStreamIsLeftAlone() {
-        var dial = StreamDial()
-        _ = dial.start()
-        #expect(dial.unsupported(1) == .close)
-        #expect(dial.lost(1) == .nothing)
-        #expect(dial.state == .unsupported)
-    }
 }
 
 @Suite struct PeerPartsTests {

@@ -103,6 +103,8 @@ final class TestPeer {
     let port: Int
     let host: FakeHost
     let transport: RaftTransport
+    /// What it has had to say.
+    let log = RecordedLog()
     let directory: String
     static let clusterID = ClusterID(0xda30_57c8_06f9_5c7e)
     static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -118,7 +120,7 @@ final class TestPeer {
     /// - Parameter security: the same for listening and dialling; nil for plain connections.
     init(
         _ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1",
-        snapshotBytesPerSecond: UInt64 = 0, security: TLSSettings? = nil
+        snapshotBytesPerSecond: UInt64 = 0, clock: any Clock = LinuxClock(), security: TLSSettings? = nil
     ) async throws {
         scheme = security == nil ? "http" : "https"
         self.id = MemberID(id)
@@ -129,16 +131,15 @@ final class TestPeer {
                 isLearner: true)
         ])
         directory = try PackageFiles.temporaryDirectory("peer")
-        var logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        logger.logLevel = .critical
-        let noise = logger
+        let handler = log
+        let logger = Logger(label: "test") { _ in handler }
         transport = RaftTransport(
             .init(
-                disk: LinuxDisk(), clock: LinuxClock(), snapshotDirectory: directory, diskThreads: Self.diskThreads,
+                disk: LinuxDisk(), clock: clock, snapshotDirectory: directory, diskThreads: Self.diskThreads,
                 snapshotBytesPerSecond: snapshotBytesPerSecond,
                 listenTLS: try security.map {
-                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: noise)
-                }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: noise) }),
+                    try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: logger)
+                }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: logger) }),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(
             localID: self.id, clusterID: clusterID, peerURLs: ["\(scheme)://127.0.0.1:\(port)"],
@@ -199,6 +200,31 @@ final class TestPeer {
     var files: [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] }
 }
 
+/// Log lines of level `warning` and above, kept to be looked at.
+final class RecordedLog: LogHandler {
+    private let warnings = Mutex<[String]>([])
+
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .warning }
+        set {}
+    }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+
+    func log(event: LogEvent) {
+        let fields = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+        warnings.withLock { $0.append("\(event.message)\(fields)") }
+    }
+
+    func lines(with text: String) -> [String] { warnings.withLock { $0.filter { $0.contains(text) } } }
+}
+
 /// A backend file of more than one piece of a transfer.
 enum LargeBackend {
     static func make(at path: String, on disk: any Disk) throws -> BackendFile {
@@ -249,6 +275,12 @@ final class RawSocket {
     func send(_ bytes: [UInt8]) { _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
     func send(_ text: String) { send(Array(text.utf8)) }
     func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// Whether the other side closes within three seconds, with nothing more to say.
+    func isClosed() -> Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, 0) == 0
+    }
 
     /// What comes until there is a whole response, the other side closes, or nothing more comes for three seconds.
     func response() -> String {

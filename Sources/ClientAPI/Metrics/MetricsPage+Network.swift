@@ -34,6 +34,12 @@ extension MetricsPage {
                 [("To", "\(peer.id)")])
         }
         for peer in peers {
+            guard let difference = peer.clockDifference else { continue }
+            out.gauge(
+                "martlet_network_peer_clock_difference_seconds", "By how much this clock is ahead of a peer's.",
+                difference, [("To", "\(peer.id)")])
+        }
+        for peer in peers {
             out.counter(
                 "etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.", peer.sentBytes, [("To", "\(peer.id)")])
         }

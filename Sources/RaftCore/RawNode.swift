@@ -351,7 +351,8 @@ public struct RawNode<S: Storage>: Sendable {
             }
         }
         if receipt.term == raft.term {
-            if let last = receipt.last { raft.stable(last) }
+            // An earlier work may have named the same end of the log.
+            if let last = receipt.last, last.index >= raft.log.unstable.offset { raft.stable(last) }
         } else if receipt.last != nil {
             raft.info(
                 "\(raft.id) [term: \(raft.term)] ignored entry appends from a MsgStorageAppendResp message with lower term [term: \(receipt.term)]"

@@ -194,6 +194,30 @@ import Testing
         #expect(cluster[2].leader == Self.one && !cluster[2].isLeader)
     }
 
+    /// A work that brings a new commit index names the end of the log, too, while that is on its way to the disk.
+    @Test func worksThatNameTheSameEndOfTheLogAreNoNews() throws {
+        let lines = LineCounter()
+        var cluster = try MiniCluster(3) {
+            $0.asyncStorageWrites = true
+            $0.log = LogSink(level: .info) { _, text in if text.contains("missing from unstable log") { lines.add() } }
+        }
+        try cluster.elect(1)
+        try cluster[1].propose(Array("one".utf8))
+        let entries = try #require(cluster[1].ready().append)
+        for peer in [2, 3] as [UInt64] {
+            try cluster[1].step(
+                Message(
+                    type: .appendResponse, to: Self.one, from: MemberID(peer), term: cluster[1].term,
+                    index: try #require(entries.entries.last).index))
+        }
+        let commit = try #require(cluster[1].ready().append)
+        #expect(commit.hardState?.commit == entries.entries.last?.index)
+        cluster[1].storage.append(entries.entries)
+        cluster[1].appended(entries.receipt)
+        cluster[1].appended(commit.receipt)
+        #expect(lines.count == 0)
+    }
+
     @Test func levelsKeepLinesFromBeingBuilt() throws {
         for (level, some) in [(LogLevel.error, false), (.debug, true)] {
             let lines = LineCounter()

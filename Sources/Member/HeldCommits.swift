@@ -66,13 +66,6 @@ package struct HeldCommits {
         due = held.isEmpty ? nil : due ?? now + Self.limit
     }
 
-    /// A peer is no member any more.
-    package mutating func forget(_ peer: MemberID) {
-        held.removeAll { $0.to == peer }
-        askers.removeAll { $0.id == peer }
-        if held.isEmpty { due = nil }
-    }
-
     /// The member leads no longer: what it held means nothing any more.
     package mutating func reset() {
         held = []

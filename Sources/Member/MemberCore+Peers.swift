@@ -127,8 +127,8 @@ extension MemberCore {
         case .promote: break
         case .remove(let id):
             guard id != localID else { return removedFromCluster() }
-            outgoing.messages.removeAll { $0.to == id }
-            heldCommits.forget(id)
+            // By the commit index of this change it learns that it is none any more.
+            heldCommits.asked(id, at: now)
             peers.forget(id)
             settleDivergence(with: id)
             sendingSnapshots.forget(id)

@@ -43,6 +43,10 @@ public enum PeerChange: Sendable, Equatable {
     case remove(MemberID)
     /// A member of which the log does not tell yet: only answers go to it.
     case introduce(MemberID, peerURLs: [String])
+
+    public var isRemoval: Bool {
+        if case .remove = self { true } else { false }
+    }
 }
 
 /// A promotion that the leader is to make, as it knows whether the learner has caught up.

@@ -124,9 +124,11 @@ final class TransportCore {
 
     func carry(out work: PeerWork) {
         guard !isStopped else { return }
-        for change in work.changes { apply(change) }
+        for change in work.changes where !change.isRemoval { apply(change) }
         for message in work.messages { route(message) }
         for peer in peers where peer.hasQueued { peer.flush() }
+        // Who is removed has got the last messages, with the commit index of that change.
+        for change in work.changes where change.isRemoval { apply(change) }
         for snapshot in work.snapshots { send(snapshot) }
         for promotion in work.promotions { forward(promotion) }
         for question in work.leaseQuestions { ask(question) }

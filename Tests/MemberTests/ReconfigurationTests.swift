@@ -135,6 +135,7 @@ import Testing
         let (cluster, leader) = try settled()
         let gone = cluster.id((leader + 1) % 3)
         #expect(try error(.memberRemove(gone), at: leader, cluster) == nil)
+        #expect(try cluster.run { $0[(leader + 1) % 3].isRemoved }, "it does not learn of its removal")
         let member = cluster[leader]
         let term = member.core.term
         func receive(from sender: MemberID, to receiver: MemberID) {

@@ -88,6 +88,19 @@ import Testing
         await b.stop()
     }
 
+    /// The commit index of the removal is among them.
+    @Test func aPeerThatIsRemovedGetsTheLastMessages() async throws {
+        let (a, b) = (try await TestPeer(1), try await TestPeer(2))
+        #expect(await TestPeer.meet(a, b))
+        var work = PeerWork()
+        work.messages = [append(7, to: b, from: a)]
+        work.changes = [.remove(b.id)]
+        a.transport.carry(work)
+        #expect(await eventually { b.host.messages.contains { $0.type == .append } })
+        await a.stop()
+        await b.stop()
+    }
+
     /// Windows travel with the probes, and count only from whom the peer is taken for.
     @Test func windowsOfTheLogAreToldToMartlets() async throws {
         let (a, b) = (try await TestPeer(1), try await TestPeer(2))

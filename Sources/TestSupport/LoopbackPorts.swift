@@ -11,13 +11,19 @@ public enum LoopbackPorts {
 
     /// A port that nobody listens on or is connected from, and that neither this process nor another run of the tests
     /// has given out lately.
-    public static func next() -> Int {
+    public static func next() -> Int { next(with: [0]) }
+
+    /// The lowest of several such ports.
+    /// - Parameter offsets: how far above it each of them is, itself included; ascending.
+    public static func next(with offsets: [Int]) -> Int {
         let used = inUse()
         return cursor.withLock { cursor in
             for _ in range {
                 cursor = (cursor + 1) % range.count
-                let port = range.lowerBound + cursor
-                if !used.contains(port), reserve(port) { return port }
+                let ports = offsets.map { range.lowerBound + cursor + $0 }
+                guard ports.allSatisfy({ range.contains($0) && !used.contains($0) && reserve($0) }) else { continue }
+                cursor += offsets.last ?? 0
+                return ports[0]
             }
             preconditionFailure("all ports of \(range) are in use")
         }

@@ -82,13 +82,23 @@ public final class ChildProcess: Sendable {
         try Self.spawning.withLock { _ in
             let keeper = ChildKeeper.shared
             process.terminationHandler = { keeper?.forget($0.processIdentifier) }
-            try process.run()
+            try Self.withoutBlockedSignals { try process.run() }
             keeper?.keep(process.processIdentifier)
             // It may have ended before it was noted.
             if !process.isRunning { keeper?.forget(process.processIdentifier) }
         }
         self.process = process
         pid = process.processIdentifier
+    }
+
+    /// Dispatch's threads block all signals, and a child would inherit that: a shell would not hear of its end.
+    private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+        var none = sigset_t()
+        var former = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &former)
+        defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
+        try body()
     }
 
     private static func sink(_ path: String) throws -> FileHandle {

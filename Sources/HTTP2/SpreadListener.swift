@@ -8,15 +8,27 @@ internal import Synchronization
 ///
 /// NIO's own way hands connections out in turns. Then connections that last long pile up on one loop by chance, and a
 /// client that is alone may be served by a loop that has to ask another one for everything. Every loop here has a
-/// channel of its own on the same socket, and only one of them reads. For a moment two may, or none: the queue of the
-/// socket holds what comes in meanwhile.
+/// channel of its own on the same socket, and only one of them reads. While the reader changes nobody does, and the
+/// queue of the socket holds what comes in.
 ///
-/// Invariant: each loop's channel is told after the last change of the taker, and looks who it is only then.
+/// Invariant: at most one channel reads. NIO takes it for a fault of its own if a connection is announced and is not
+/// there, as another loop has taken it; its debug builds end the process.
 final class SpreadListener: Sendable {
     private struct State {
         var loads: LoopLoads
         /// One for each loop; empty until all are there.
         var channels: [any Channel] = []
+        /// The loop whose channel reads; nil while the reader changes.
+        var reader: Int? = 0
+
+        /// Begins a change of the reader if it is not the one that is to take the next connection, and no change is
+        /// under way.
+        /// - Returns: who has to stop reading.
+        mutating func beginChange() -> Int? {
+            guard !channels.isEmpty, let former = reader, former != loads.taker else { return nil }
+            reader = nil
+            return former
+        }
     }
 
     private let loops: [any EventLoop]
@@ -77,34 +89,37 @@ final class SpreadListener: Sendable {
     /// Counts a connection until it is closed. Called on its loop, when it has been accepted.
     func count(_ channel: any Channel) {
         guard let loop = loops.firstIndex(where: { $0 === channel.eventLoop }) else { return }
-        change { $0.opened(on: loop) }
-        channel.closeFuture.whenComplete { [self] _ in change { $0.closed(on: loop) } }
+        change { $0.loads.opened(on: loop) }
+        channel.closeFuture.whenComplete { [self] _ in change { $0.loads.closed(on: loop) } }
     }
 
     private func start(_ channels: [any Channel]) {
-        state.withLock { state in
-            state.channels = channels
-            for loop in loops.indices { tell(loop) }
+        change { $0.channels = channels }
+    }
+
+    private func change(_ body: (inout State) -> Void) {
+        let former = state.withLock { state in
+            body(&state)
+            return state.beginChange()
+        }
+        if let former { changeReader(from: former) }
+    }
+
+    /// The former one stops before the next one starts, each on its loop. Who is next is looked up in between.
+    private func changeReader(from former: Int) {
+        loops[former].execute { [self] in
+            setReads(former, false)
+            let next = state.withLock { $0.loads.taker }
+            loops[next].execute { [self] in
+                setReads(next, true)
+                change { $0.reader = next }
+            }
         }
     }
 
-    private func change(_ body: (inout LoopLoads) -> Void) {
-        state.withLock { state in
-            let former = state.loads.taker
-            body(&state.loads)
-            if state.loads.taker == former || state.channels.isEmpty { return }
-            tell(former)
-            tell(state.loads.taker)
-        }
-    }
-
-    /// Lets a loop's channel see whether it takes connections. In a task of the loop even where this runs on it, so
-    /// that nothing overtakes what it has been told before.
-    private func tell(_ loop: Int) {
-        loops[loop].execute { [self] in
-            let (channel, takes) = state.withLock { ($0.channels[loop], $0.loads.taker == loop) }
-            // One that is closed has nothing to take.
-            try? channel.syncOptions?.setOption(.autoRead, value: takes)
-        }
+    private func setReads(_ loop: Int, _ reads: Bool) {
+        let channel = state.withLock { $0.channels[loop] }
+        // One that is closed has nothing to take.
+        try? channel.syncOptions?.setOption(.autoRead, value: reads)
     }
 }

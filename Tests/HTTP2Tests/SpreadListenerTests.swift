@@ -84,6 +84,33 @@ import Testing
         }
     }
 
+    /// Two loops that read at the same time both hear of one connection, and one finds none: NIO's debug builds end the
+    /// process then.
+    @Test("Connections that come and go in numbers are taken by one loop at a time")
+    func comingAndGoing() async throws {
+        try await withServer(loops: 4, first: 0) { _, _, port, accepted in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<16 {
+                    group.addTask {
+                        for _ in 0..<150 {
+                            let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                                .connect(host: "127.0.0.1", port: port).get()
+                            try await channel.close()
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let client = try await GRPCClientConnection.connect(
+                host: "127.0.0.1", port: port, group: MultiThreadedEventLoopGroup.singleton
+            ).get()
+            #expect(try await client.call(.echo, [3]).get() == [3])
+            try await client.close().get()
+            // All of them have been taken: the last one waited behind the others.
+            #expect(accepted.loops.withLock { $0.count } == 16 * 150 + 1)
+        }
+    }
+
     @Test("When the server has been shut down nobody listens any more")
     func closes() async throws {
         try await withServer(loops: 2, first: 0) { server, _, port, _ in

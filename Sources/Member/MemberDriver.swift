@@ -29,7 +29,7 @@ final class MemberDriver {
     private var hasStoppedThreads = false
     private var isLeaving = false
     private var wasRemoved = false
-    private var pace = SyncPace()
+    private var syncPace = SyncPace()
 
     /// What the backend's thread is asked for.
     private enum BackendWork: Sendable {
@@ -140,7 +140,7 @@ final class MemberDriver {
             switch event {
             case .requests(let requests, let sink): events.append(.requests(requests, sink: number(of: sink)))
             case .member(let event):
-                if case .logged(let completion) = event, let seconds = completion.syncSeconds { pace.note(seconds) }
+                if case .logged(let completion) = event, let seconds = completion.syncSeconds { syncPace.note(seconds) }
                 events.append(event)
             case .leave:
                 isLeaving = true
@@ -180,7 +180,7 @@ final class MemberDriver {
             network.carry(work)
         }
         if !effects.log.isEmpty {
-            let helps = taker == .idle && pace.isQuick
+            let helps = taker == .idle && syncPace.isQuick
             logThread.post(contentsOf: effects.log, at: helps ? .later : .thread)
         }
         if let batch = effects.commit {

@@ -9,6 +9,8 @@ package struct SyncPace: Equatable, Sendable {
     static let quickSeconds = 250e-6
     /// A loop that stands still for so long is missed, by heartbeats too.
     static let stallSeconds = 20e-3
+    /// No sync takes less; a middle that fell for ever would find the way back too long.
+    private static let shortestSeconds = 10e-6
     /// The share of itself by which each sync moves the middle.
     private static let step = 1.0 / 8
 
@@ -25,7 +27,7 @@ package struct SyncPace: Equatable, Sendable {
         if seconds >= Self.stallSeconds {
             middle = max(middle, seconds)
         } else {
-            middle += middle * (seconds > middle ? Self.step : -Self.step)
+            middle = max(middle + middle * (seconds > middle ? Self.step : -Self.step), Self.shortestSeconds)
         }
     }
 }

@@ -18,9 +18,11 @@ package struct ChunkWriter {
 
     /// Puts the size before the data, without leading zeros, and the line's end behind it.
     /// - Precondition: there is data; a chunk without any would end the body.
-    package consuming func finish(_ out: inout ByteBuffer) {
-        var size = out.readableBytes - Self.digits - 2
-        precondition(size > 0, "an empty chunk")
+    /// - Returns: how many bytes of data there are.
+    package consuming func finish(_ out: inout ByteBuffer) -> Int {
+        let count = out.readableBytes - Self.digits - 2
+        precondition(count > 0, "an empty chunk")
+        var size = count
         var position = start + Self.digits
         out.setInteger(Self.lineEnd.0, at: position)
         out.setInteger(Self.lineEnd.1, at: position + 1)
@@ -33,6 +35,7 @@ package struct ChunkWriter {
         out.moveReaderIndex(to: position)
         out.writeInteger(Self.lineEnd.0)
         out.writeInteger(Self.lineEnd.1)
+        return count
     }
 }
 

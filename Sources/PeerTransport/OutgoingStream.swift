@@ -15,7 +15,7 @@ final class OutgoingStream {
     private var heartbeat: RepeatedTask?
     private var fullSince: NIODeadline?
     private(set) var isOpen = true
-    /// Bytes handed to the socket.
+    /// Bytes of frames handed to the socket, as the reader counts them.
     private(set) var sentBytes: UInt64 = 0
 
     private enum Encoder {
@@ -65,8 +65,7 @@ final class OutgoingStream {
             for each in messages { message.append(each, to: &buffer) }
             encoder = .message(message)
         }
-        chunk.finish(&buffer)
-        sentBytes += UInt64(buffer.readableBytes)
+        sentBytes += UInt64(chunk.finish(&buffer))
         outlet.write(buffer)
     }
 

@@ -90,7 +90,7 @@ extension HTTPResponseHead {
 }
 
 /// Finds the empty line behind a response's head, however the head is cut into pieces.
-struct HeadEnd {
+private struct HeadEnd {
     /// Bytes of "\r\n\r\n" that the head has ended with so far.
     private var matched = 0
 

@@ -143,12 +143,7 @@ import Testing
     @Test(arguments: [false, true]) func whoIsOutvotedByTheHashOverEffectsGoesIntoQuarantine(resyncs: Bool) throws {
         let cluster = try started { $0.resyncsCorruptMember = resyncs }
         let odd = (try #require(cluster.leader) + 1) % 3
-        for batch in 0..<6 {
-            let tickets = (1...200).map { UInt64(batch * 200 + $0) }
-            cluster[odd].post(try tickets.map { ClientRequest(ticket: $0, body: try KV.put("k\($0 % 9)", "v")) })
-            #expect(try cluster.run { cluster in tickets.allSatisfy { cluster[odd].responses[$0] != nil } })
-        }
-        let window = try #require(cluster[odd].core.statistics().effects.first)
+        let window = try finishWindow(at: odd, cluster)
         let other = EffectsAccount(windows: [EffectsHash.Window(index: window.index, hash: window.hash ^ 1)])
         let others = (0..<3).filter { $0 != odd }
         cluster[odd].receive(.effects(of: cluster.id(others[0]), other))

@@ -14,12 +14,7 @@ import Testing
 
     /// Finishes a window of entries, and has a member hear that they had other effects on both others.
     private func outvote(_ odd: Int, _ cluster: SimulatedCluster) throws {
-        for batch in 0..<6 {
-            let tickets = (1...200).map { UInt64(batch * 200 + $0) }
-            cluster[odd].post(try tickets.map { ClientRequest(ticket: $0, body: try KV.put("k\($0 % 9)", "v")) })
-            #expect(try cluster.run { cluster in tickets.allSatisfy { cluster[odd].responses[$0] != nil } })
-        }
-        let window = try #require(cluster[odd].core.statistics().effects.first)
+        let window = try finishWindow(at: odd, cluster)
         let other = EffectsAccount(windows: [EffectsHash.Window(index: window.index, hash: window.hash ^ 1)])
         for i in 0..<3 where i != odd { cluster[odd].receive(.effects(of: cluster.id(i), other)) }
         #expect(try cluster.run { $0[odd].core.divergenceSuspects == [$0.id(odd)] }, "it is told in any case")

@@ -1,4 +1,5 @@
 import EtcdProto
+import MVCC
 import Member
 import Testing
 
@@ -13,4 +14,14 @@ func ask(
 
 func put(_ key: String, _ value: String, at i: Int, _ cluster: SimulatedCluster) throws {
     _ = try ask(try KV.put(key, value), at: i, cluster).get()
+}
+
+/// Puts at a member until a window of entries is over whose effects the members compare.
+func finishWindow(at i: Int, _ cluster: SimulatedCluster) throws -> EffectsHash.Window {
+    for batch in 0..<6 {
+        let tickets = (1...200).map { UInt64(batch * 200 + $0) }
+        cluster[i].post(try tickets.map { ClientRequest(ticket: $0, body: try KV.put("k\($0 % 9)", "v")) })
+        #expect(try cluster.run { cluster in tickets.allSatisfy { cluster[i].responses[$0] != nil } })
+    }
+    return try #require(cluster[i].core.statistics().effects.first)
 }

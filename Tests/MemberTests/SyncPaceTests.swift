@@ -33,6 +33,12 @@ struct SyncPaceTests {
         #expect(!Self.pace(after: Self.quick + [Double](repeating: 2e-3, count: 20)).isQuick)
     }
 
+    @Test func aDiskThatHasTakenNoTimeForLongCanBecomeSlow() {
+        let none = [Double](repeating: 0, count: 10_000)
+        #expect(Self.pace(after: none).isQuick)
+        #expect(!Self.pace(after: none + [Double](repeating: 2e-3, count: 30)).isQuick)
+    }
+
     @Test(arguments: [20e-3, 0.1, 3]) func oneLongStallIsEnough(stall: Double) {
         var pace = Self.pace(after: Self.quick + [stall])
         #expect(!pace.isQuick)

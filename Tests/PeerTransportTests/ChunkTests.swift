@@ -10,7 +10,7 @@ struct ChunkTests {
         var buffer = ByteBuffer()
         let writer = ChunkWriter(to: &buffer)
         buffer.writeBytes(data)
-        writer.finish(&buffer)
+        #expect(writer.finish(&buffer) == data.count)
         return buffer
     }
 

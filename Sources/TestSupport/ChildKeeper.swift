@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 
 /// Ends the programs that tests have started if the tests themselves are ended: a killed run of tests would leave its
@@ -22,21 +23,17 @@ public final class ChildKeeper: Sendable {
         for pid in $kept; do kill -KILL "$pid"; done 2>/dev/null
         """
 
-    private let shell: Process
+    private let shell: pid_t
     private let notes: Mutex<FileHandle>
 
     public init() throws {
         let pipe = Pipe()
-        shell = Process()
-        // Foundation gives it a process group of its own: a signal to the tests' group does not reach it. It may not
-        // fork and end, as `setsid` does: a child that has ended and that nobody waits for keeps swift-testing's wait
-        // for its own children busy.
-        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-        shell.arguments = ["-c", Self.script]
-        shell.standardInput = pipe.fileHandleForReading
-        shell.standardOutput = FileHandle.nullDevice
-        shell.standardError = FileHandle.nullDevice
-        try shell.run()
+        let nothing = FileHandle.nullDevice.fileDescriptor
+        // It may not fork and end, as `setsid` does: a child that has ended and that nobody waits for keeps
+        // swift-testing's wait for its own children busy.
+        shell = try Spawn.start(
+            "/bin/sh", ["-c", Self.script],
+            Spawn.Streams(input: pipe.fileHandleForReading.fileDescriptor, output: nothing, errors: nothing))
         try pipe.fileHandleForReading.close()
         notes = Mutex(pipe.fileHandleForWriting)
     }
@@ -51,6 +48,9 @@ public final class ChildKeeper: Sendable {
         notes.withLock { try? $0.write(contentsOf: Data((line + "\n").utf8)) }
     }
 
-    /// As if this process ended.
-    public func close() { notes.withLock { try? $0.close() } }
+    /// As if this process ended; returns when those that were kept have been killed.
+    public func close() {
+        notes.withLock { try? $0.close() }
+        _ = Spawn.end(of: shell, waits: true)
+    }
 }

@@ -108,15 +108,7 @@ public struct ExpectedContent: Sendable {
 
     private static func bytes(of path: String) throws -> Data {
         guard path.hasSuffix(".gz") else { return try Data(contentsOf: URL(fileURLWithPath: path)) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["gzip", "-dc", path]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let bytes = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return bytes
+        return Data(try Spawn.output(of: "/usr/bin/env", ["gzip", "-dc", path]).bytes)
     }
 }
 

@@ -19,12 +19,11 @@ public final class FixtureArchive: Sendable {
         temporary = try PackageFiles.temporaryDirectory("fixture")
         let name = archive.split(separator: "/").last.map(String.init) ?? archive
         path = temporary + "/" + name.dropLast(".tar.gz".count)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["tar", "xzf", "\(fixtures)/\(archive)", "-C", temporary] + members
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Unreadable(description: "tar xzf \(archive) failed") }
+        let arguments = ["tar", "xzf", "\(fixtures)/\(archive)", "-C", temporary] + members
+        let (end, _) = try Spawn.output(of: "/usr/bin/env", arguments)
+        guard end?.status == 0, end?.signalled == false else {
+            throw Unreadable(description: "tar xzf \(archive) failed")
+        }
     }
 
     deinit { try? FileManager.default.removeItem(atPath: temporary) }

@@ -29,22 +29,17 @@ public enum LoopbackPorts {
         }
     }
 
-    /// Ports that this process has locked; they may be given out again once nobody uses them.
-    private static let reserved = Mutex<Set<Int>>([])
+    /// A file of this machine's test runs; byte N is locked by the process that has given out port N. It stays open:
+    /// a process loses its locks when it closes the file.
+    private static let locks = open(NSTemporaryDirectory() + "/martlet-test-ports", O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
 
-    /// Keeps other test processes of this machine away from the port while this process runs.
+    /// Keeps other test processes of this machine away from the port while this process runs. A port that this process
+    /// has locked may be given out again once nobody uses it.
     private static func reserve(_ port: Int) -> Bool {
-        if reserved.withLock({ $0.contains(port) }) { return true }
-        let file = NSTemporaryDirectory() + "/martlet-test-port-\(port)"
-        let descriptor = open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+        var lock = flock(
+            l_type: Int16(F_WRLCK), l_whence: Int16(SEEK_SET), l_start: off_t(port), l_len: 1, l_pid: 0)
         // Where no lock can be had, the look at the kernel's table has to do.
-        guard descriptor >= 0 else { return true }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            return false
-        }
-        reserved.withLock { _ = $0.insert(port) }
-        return true
+        return locks < 0 || fcntl(locks, F_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES)
     }
 
     /// The local ports of all TCP sockets, from the kernel's tables.

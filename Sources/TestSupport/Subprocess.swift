@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 
 /// Runs programs to their end.
@@ -62,66 +63,60 @@ public final class ChildProcess: Sendable {
         public var signalled: Bool
     }
 
-    private static let spawning = Mutex(())
-
-    private let process: Process
     public let pid: Int32
+    private let ended = Mutex<End?>(nil)
 
-    public init(
+    /// - Parameters:
+    ///   - program: a path.
+    ///   - environment: added to this process's own.
+    ///   - outputPath: the file is made, or emptied; `errorPath` as well, and may be the same.
+    public convenience init(
         _ program: String, _ arguments: [String], environment: [String: String] = [:], inputPath: String = "/dev/null",
         outputPath: String, errorPath: String
     ) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: inputPath))
-        process.standardOutput = try Self.sink(outputPath)
-        process.standardError = errorPath == outputPath ? process.standardOutput : try Self.sink(errorPath)
-        // Foundation's spawning is not safe against itself on several threads.
-        try Self.spawning.withLock { _ in
-            let keeper = ChildKeeper.shared
-            process.terminationHandler = { keeper?.forget($0.processIdentifier) }
-            try Self.withoutBlockedSignals { try process.run() }
-            keeper?.keep(process.processIdentifier)
-            // It may have ended before it was noted.
-            if !process.isRunning { keeper?.forget(process.processIdentifier) }
+        let pid = try Spawn.withFiles(input: inputPath, output: outputPath, errors: errorPath) {
+            try Spawn.start(program, arguments, environment: environment, $0)
         }
-        self.process = process
-        pid = process.processIdentifier
+        self.init(pid)
     }
 
-    /// Dispatch's threads block all signals, and a child would inherit that: a shell would not hear of its end.
-    private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
-        var none = sigset_t()
-        var former = sigset_t()
-        sigemptyset(&none)
-        pthread_sigmask(SIG_SETMASK, &none, &former)
-        defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
-        try body()
+    /// Talks with the program through pipes; `input` and `output` are its ends of them, and may be closed afterwards.
+    public convenience init(_ program: String, _ arguments: [String], input: Int32, output: Int32) throws {
+        self.init(
+            try Spawn.start(
+                program, arguments, Spawn.Streams(input: input, output: output, errors: STDERR_FILENO)))
     }
 
-    private static func sink(_ path: String) throws -> FileHandle {
-        guard FileManager.default.createFile(atPath: path, contents: nil) else {
-            throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path])
+    private init(_ pid: pid_t) {
+        self.pid = pid
+        ChildKeeper.shared?.keep(pid)
+    }
+
+    /// The end, as soon as there is one. The process ID is this program's until then.
+    private var end: End? {
+        ended.withLock { ended in
+            if ended == nil, let end = Spawn.end(of: pid) {
+                ended = end
+                ChildKeeper.shared?.forget(pid)
+            }
+            return ended
         }
-        return try FileHandle(forWritingTo: URL(fileURLWithPath: path))
     }
 
-    public var isRunning: Bool { process.isRunning }
+    public var isRunning: Bool { end == nil }
 
     public func signal(_ signal: Signal) {
-        if process.isRunning { kill(pid, signal.rawValue) }
+        ended.withLock { if $0 == nil { kill(pid, signal.rawValue) } }
     }
 
     /// How it ended, or nil if it still runs after `timeout`.
     public func waitForEnd(timeout: Duration) async -> End? {
         let deadline = ContinuousClock.now + timeout
-        while process.isRunning {
+        while true {
+            if let end { return end }
             if ContinuousClock.now >= deadline { return nil }
             // Not cancellable: whoever gives up still has to see the process end.
             await Task.detached { try? await Task.sleep(for: .milliseconds(3)) }.value
         }
-        return End(status: process.terminationStatus, signalled: process.terminationReason == .uncaughtSignal)
     }
 }

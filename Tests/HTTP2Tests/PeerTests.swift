@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import HTTP2
 import NIOCore
 import NIOPosix
@@ -24,7 +25,7 @@ import Testing
             server.start()
             sys.stdin.read()
             """
-        guard let process = PythonProcess(script) else { return }
+        guard let process = try await PythonProcess(script) else { return }
         defer { process.end() }
         let port = try #require(Int(process.readLine()))
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -72,7 +73,7 @@ import Testing
                 assert [c.result() for c in calls] == [b'%d' % i for i in range(300)]
                 print('good', flush=True)
                 """
-            guard let process = PythonProcess(script) else { return }
+            guard let process = try await PythonProcess(script) else { return }
             defer { process.end() }
             // Off the cooperative pool's back: this waits for another process.
             let line = await withCheckedContinuation { done in
@@ -115,20 +116,23 @@ import Testing
 
 /// A Python interpreter that has grpcio, running a script.
 struct PythonProcess: Sendable {
-    private let process: Process
+    private let child: ChildProcess
     private let output = Pipe()
     private let input = Pipe()
 
     /// Nil, and says so, where there is none.
-    init?(_ script: String) {
-        guard Self.output(of: "import grpc; print(grpc.__version__)") != nil else {
+    init?(_ script: String) async throws {
+        let (program, arguments) = Self.python
+        let trial = try await Subprocess.run(program, arguments + ["-c", "import grpc"])
+        guard trial.status == 0, !trial.signalled else {
             print("skipped: a peer in Python (no python3 with grpcio; get it with `make peers`)")
             return nil
         }
-        process = Self.python(script)
-        process.standardOutput = output
-        process.standardInput = input
-        do { try process.run() } catch { return nil }
+        let (read, written) = (input.fileHandleForReading, output.fileHandleForWriting)
+        child = try ChildProcess(
+            program, arguments + ["-c", script], input: read.fileDescriptor, output: written.fileDescriptor)
+        try read.close()
+        try written.close()
     }
 
     func readLine() -> String {
@@ -141,33 +145,13 @@ struct PythonProcess: Sendable {
 
     func end() {
         try? input.fileHandleForWriting.close()
-        process.terminate()
-        process.waitUntilExit()
+        child.signal(.kill)
+        while child.isRunning { usleep(1000) }
     }
 
-    private static func output(of script: String) -> String? {
-        let process = python(script)
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = Pipe()
-        guard (try? process.run()) != nil else { return nil }
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        let text = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-        return process.terminationStatus == 0 && !text.isEmpty ? text : nil
-    }
-
-    private static func python(_ script: String) -> Process {
-        let process = Process()
+    private static var python: (program: String, arguments: [String]) {
         // `make peers` puts grpcio into an environment of its own.
         let own = PackageFiles.root + "/.build/peers/python/bin/python3"
-        if FileManager.default.isExecutableFile(atPath: own) {
-            process.executableURL = URL(fileURLWithPath: own)
-            process.arguments = ["-c", script]
-        } else {
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = ["python3", "-c", script]
-        }
-        return process
+        return FileManager.default.isExecutableFile(atPath: own) ? (own, []) : ("/usr/bin/env", ["python3"])
     }
 }

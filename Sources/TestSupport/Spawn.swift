@@ -18,7 +18,7 @@ enum Spawn {
     }
 
     /// Starts `program`, which is a path, in a process group of its own: a signal to the tests' group does not reach
-    /// it. It inherits nothing but `streams` and the environment: Dispatch's threads block all signals, and a shell that
+    /// it. It inherits `streams` and the environment only: Dispatch's threads block all signals, and a shell that
     /// inherited that would not hear of its end.
     /// - Parameter environment: added to this process's own.
     /// - Returns: its process ID, to be given to `end(of:waits:)` until that tells an end.

@@ -82,8 +82,9 @@ extension EtcdError {
         .failedPrecondition, "etcdserver: too many learner members in cluster")
     public static let unhealthy = EtcdError(.unavailable, "etcdserver: unhealthy cluster")
     public static let badLeaderTransferee = EtcdError(.failedPrecondition, "etcdserver: bad leader transferee")
+    /// Not in etcd's list of errors with a code, so its servers send UNKNOWN.
     public static let leaderTransferTimeout = EtcdError(
-        .unavailable, "etcdserver: request timed out, leader transfer took too long")
+        .unknown, "etcdserver: request timed out, leader transfer took too long")
     public static let wrongDowngradeVersionFormat = EtcdError(
         .invalidArgument, "etcdserver: wrong downgrade target version format")
     public static let invalidDowngradeTarget = EtcdError(

@@ -63,7 +63,8 @@ public struct ClientRequest: Sendable {
     /// The caller's own mark; it comes back with the answer.
     public var ticket: UInt64
     public var body: Body
-    /// When the caller gives up; nil for the member's request timeout (5 s + 2 × election timeout).
+    /// When the caller gives up; nil for the member's request timeout (5 s + 2 × election timeout), which is also the
+    /// longest; a change of the membership and a move of leadership may take up to `MemberLimits.membershipWait`.
     public var deadline: Instant?
     /// The client asked (metadata `hasleader: true`) for an error at once when no leader is known.
     public var requiresLeader: Bool

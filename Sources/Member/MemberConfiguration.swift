@@ -139,6 +139,8 @@ public enum MemberLimits {
     public static let mailboxEvents = 16_384
     /// Requests of clients that may be under way: proposed and not yet applied, or waiting for a read index.
     public static let pendingRequests = 65_536
+    /// How long a client may wait for a change of the membership, or for leadership to move, if it says that it would.
+    public static let membershipWait: Duration = .seconds(60)
     /// Committed entries that may wait to be applied before proposals are refused (etcd's value).
     public static let unappliedEntries = 5000
     /// Bytes of proposals that may be in the log and not committed.

@@ -49,19 +49,16 @@ extension MemberCore {
         try propose(change, .added(id), address, deadline)
     }
 
-    private func promote(
+    func promote(
         _ id: MemberID, forwarded: Bool, _ address: ReplyAddress, _ deadline: Instant
     ) throws(EtcdError) {
-        guard let member = applier.cluster[id] else { throw .memberNotFound }
-        guard member.isLearner else { throw .memberNotLearner }
         guard node.isLeader else {
             guard !forwarded else { throw .notLeader }
-            guard node.leader != .none else { throw .noLeader }
-            let number = ids.next()
-            forwardedPromotions[number] = (address, deadline)
-            outgoing.promotions.append(ForwardedPromotion(number: number, learner: id, leader: node.leader))
-            return
+            // The leader judges: this member may not have heard of the learner yet.
+            return forwardPromotion(of: id, address, deadline)
         }
+        guard let member = applier.cluster[id] else { throw .memberNotFound }
+        guard member.isLearner else { throw .memberNotLearner }
         let progress = node.status.progress
         guard let learner = progress[id], let own = progress[localID],
             Double(learner.match.rawValue) >= Double(own.match.rawValue) * Self.readyFraction
@@ -79,7 +76,7 @@ extension MemberCore {
             ConfChange(type: .addNode, nodeID: id, context: Array(context.text.utf8)), .promoted, address, deadline)
     }
 
-    private func countRefusedPromotion(_ error: EtcdError) {
+    func countRefusedPromotion(_ error: EtcdError) {
         if let i = figures.refusedPromotions.firstIndex(where: { $0.reason == error.message }) {
             figures.refusedPromotions[i].count += 1
         } else {
@@ -145,13 +142,7 @@ extension MemberCore {
     ) throws(EtcdError) {
         var change = change
         change.id = ids.next()
-        do throws(ProposalError) { try node.propose(change) } catch {
-            switch error {
-            case .noLeader: throw .noLeader
-            case .transferInProgress: throw .timeout
-            default: throw EtcdError(.unavailable, "etcdserver: \(error)")
-            }
-        }
+        try proposeOrKeep(change)
         pending.insert(change.id, .membership(address, answer), deadline: deadline)
     }
 
@@ -181,14 +172,6 @@ extension MemberCore {
             response.header = clusterHeader
             response.members = members
             self.answer(response, to: address)
-        }
-    }
-
-    func expirePromotions() {
-        for number in forwardedPromotions.keys.sorted() {
-            guard let (address, deadline) = forwardedPromotions[number], deadline <= now else { continue }
-            forwardedPromotions[number] = nil
-            outbox.refuse(address, .timeout)
         }
     }
 

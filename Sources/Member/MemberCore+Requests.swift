@@ -11,7 +11,8 @@ internal import RaftCore
 extension MemberCore {
     func accept(_ request: ClientRequest, from sink: SinkID) {
         let address = ReplyAddress(sink: sink, ticket: request.ticket)
-        let deadline = request.deadline.map { min($0, requestLimit) } ?? requestLimit
+        let limit = request.body.isTimedByItsClient ? now + MemberLimits.membershipWait : requestLimit
+        let deadline = request.deadline.map { min($0, limit) } ?? requestLimit
         guard deadline > now else { return outbox.refuse(address, .deadlineExceeded) }
         if request.requiresLeader && node.leader == .none { return outbox.refuse(address, .noLeader) }
         do throws(EtcdError) {
@@ -47,7 +48,8 @@ extension MemberCore {
             case .defragment: outbox.answer(address, with: [])
             case .downgrade(let message): try acceptDowngrade(message, request, address, deadline)
             case .memberAdd, .memberRemove, .memberUpdate, .memberPromote, .moveLeader:
-                guard pending.count < MemberLimits.pendingRequests else { throw .tooManyRequests }
+                let waiting = pending.count + forwardedPromotions.count + leadershipMoves.count
+                guard waiting < MemberLimits.pendingRequests else { throw .tooManyRequests }
                 try changeMembership(request.body, address, deadline)
             case .leaseGrant(let bytes):
                 try propose(.leaseGrant, try namingLease(bytes), request, address, deadline)

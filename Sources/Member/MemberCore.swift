@@ -79,6 +79,7 @@ package final class MemberCore {
     var leadershipMoves: [LeadershipMove] = []
     /// Clients that wait for the leader's answer to a promotion, by its number.
     var forwardedPromotions: [UInt64: (address: ReplyAddress, deadline: Instant)] = [:]
+    var leaderless = LeaderlessRequests()
     /// The time of the leases, while this member leads.
     var lessor: Lessor
     /// Clients and members that wait for what becomes of a lease, here and at the leader.
@@ -171,6 +172,7 @@ package final class MemberCore {
             publish()
             watchDowngrade()
             proposeQueued()
+            serveLeaderless()
             keepLeases()
             beginReadRound()
             runRaft(&effects)
@@ -256,6 +258,7 @@ package final class MemberCore {
         }
         for move in leadershipMoves { outbox.refuse(move.address, .stopped) }
         leadershipMoves = []
+        leaderless = LeaderlessRequests()
         for number in forwardedPromotions.keys.sorted() {
             if let waiter = forwardedPromotions.removeValue(forKey: number) { outbox.refuse(waiter.address, .stopped) }
         }
@@ -274,11 +277,13 @@ package final class MemberCore {
     }
 
     private func expire() {
-        for waiter in pending.removeExpired(at: now) {
+        let expired = pending.removeExpired(at: now)
+        let unproposed = expired.isEmpty ? [] : unproposedIDs
+        for (id, waiter) in expired {
             switch waiter {
             case .client(let address), .membership(let address, _), .downgrade(let address):
                 figures.proposalsFailed += 1
-                outbox.refuse(address, .timeout)
+                outbox.refuse(address, unproposed.contains(id) ? .deadlineExceeded : .timeout)
             case .renewal(let waiter): outbox.refuse(waiter.address, .timeout)
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
@@ -288,7 +293,7 @@ package final class MemberCore {
             }
         }
         dropAbandonedProposals()
-        expirePromotions()
+        expireLeaderless()
         expireLeaseQuestions()
         expireHashes()
         for read in reads.takeExpired(at: now) {

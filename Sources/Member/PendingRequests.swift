@@ -60,12 +60,12 @@ package struct PendingRequests {
     package mutating func remove(_ id: UInt64) -> Waiter? { byID.removeValue(forKey: id)?.waiter }
 
     /// Takes out what is due, in the order of the IDs. O(1) while nothing is due, otherwise O(pending).
-    package mutating func removeExpired(at now: Instant) -> [Waiter] {
+    package mutating func removeExpired(at now: Instant) -> [(id: UInt64, waiter: Waiter)] {
         guard earliestDeadline <= now else { return [] }
         let due = byID.filter { $0.value.deadline <= now }.sorted { $0.key < $1.key }
         for (id, _) in due { byID[id] = nil }
         earliestDeadline = byID.values.reduce(Instant(nanoseconds: .max)) { min($0, $1.deadline) }
-        return due.map(\.value.waiter)
+        return due.map { ($0.key, $0.value.waiter) }
     }
 
     /// Takes out all clients that wait for changes of the data, in the order of the IDs.

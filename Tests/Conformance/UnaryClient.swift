@@ -52,18 +52,36 @@ struct UnaryClient: Sendable {
         return UnaryClient(connection: connection)
     }
 
+    /// - Parameter timeout: nil to wait for the server, whatever it takes.
     func call(
         _ path: String, _ message: [UInt8], metadata: [(name: String, value: String)] = [],
-        timeout: TimeAmount = .seconds(20)
+        timeout: TimeAmount? = .seconds(20)
     ) async throws -> Answer {
         do {
             return .message(
                 try await connection.call(
-                    path: path, message: message, metadata: metadata, deadline: .now() + timeout
+                    path: path, message: message, metadata: metadata, deadline: timeout.map { .now() + $0 }
                 ).get())
         } catch let status as GRPCStatus {
             return .failure(GRPCCode(rawValue: status.code) ?? .unknown, status.message)
         }
+    }
+
+    /// What the server answers to a client that tells it a deadline and does not give up by itself.
+    /// - Parameters:
+    ///   - told: the deadline as `grpc-timeout` has it, such as `3S`; nil to tell none.
+    ///   - limit: when the connection is closed, which counts as UNAVAILABLE.
+    /// - Returns: with the time that it took.
+    func outcome(
+        _ path: String, _ message: [UInt8], metadata: [(name: String, value: String)] = [], told: String?,
+        limit: TimeAmount = .seconds(40)
+    ) async throws -> (answer: Answer, after: Duration) {
+        let end = connection.eventLoop.scheduleTask(in: limit) { _ = connection.close() }
+        defer { end.cancel() }
+        let start = ContinuousClock.now
+        let answer = try await call(
+            path, message, metadata: metadata + (told.map { [("grpc-timeout", $0)] } ?? []), timeout: nil)
+        return (answer, ContinuousClock.now - start)
     }
 
     func call(_ request: KVRequest) async throws -> KVAnswer {

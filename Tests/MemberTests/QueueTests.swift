@@ -36,10 +36,11 @@ import Testing
         #expect(address.ticket == 20)
         #expect(pending.remove(2) == nil)
         #expect(pending.removeExpired(at: at(0)).isEmpty)
-        let due = pending.removeExpired(at: at(4)).map { waiter -> UInt64 in
-            if case .client(let address) = waiter { address.ticket } else { 0 }
+        let due = pending.removeExpired(at: at(4)).map { expired -> UInt64 in
+            if case .client(let address) = expired.waiter { address.ticket } else { 0 }
         }
         #expect(due == [10, 30, 40])
+        #expect(pending.contains(5) && !pending.contains(4))
         #expect(pending.count == 1)
         #expect(pending.removeAll().count == 1)
     }

@@ -38,6 +38,8 @@ final class SimulatedCluster {
     private(set) var snapshotsLost = 0
     /// Members that answer questions for hashes as an etcd does.
     var foreign: Set<Int> = []
+    /// Promotions that members have forwarded to their leader; the test answers them.
+    private(set) var promotionsForwarded: [ForwardedPromotion] = []
     /// Accusations so far, and who waits for an answer to them.
     private(set) var accusations: UInt64 = 0
     private var accusers: [UInt64: Int] = [:]
@@ -187,6 +189,7 @@ final class SimulatedCluster {
             }
             members[sender]?.receive(.versions(answers))
         }
+        promotionsForwarded += work.promotions
         for question in work.leaseQuestions { ask(question, from: sender) }
         for item in work.corruption { try deliver(item, from: sender) }
         for case .add(let id, _) in work.changes where reachable(id, from: sender) != nil {

@@ -15,6 +15,7 @@ final class Peer {
     private var messageStream: OutgoingStream?
     private var readers: [StreamReader] = []
     private let pipeline: PostPipeline
+    let spareLines: SpareLines
     private(set) var activity: PeerActivity = .unknown
     /// Where nobody has listened since the peer was reached last.
     private var refusedURLs: Set<String> = []
@@ -39,6 +40,7 @@ final class Peer {
         self.urls = PeerURLs(urls)
         self.record = record
         pipeline = PostPipeline(core, to: id, urls: PeerURLs(urls))
+        spareLines = SpareLines(core, urls: PeerURLs(urls))
     }
 
     func start() {
@@ -62,12 +64,14 @@ final class Peer {
     func update(_ urls: [String]) {
         self.urls.replace(with: urls)
         pipeline.urls.replace(with: urls)
+        spareLines.update(urls)
     }
 
     func stop() {
         for reader in readers { reader.stop() }
         for stream in [appendStream, messageStream] { stream?.close() }
         pipeline.stop()
+        spareLines.close()
         for post in snapshots { post.cancel() }
         core.logger.info("stopped remote peer", metadata: ["remote-peer-id": "\(id)"])
     }
@@ -133,7 +137,13 @@ final class Peer {
 
     /// Adds a message to the batch of this turn.
     func queue(_ message: Message) {
-        if message.type == .append { appends.append(message) } else { others.append(message) }
+        if message.type == .append {
+            appends.append(message)
+        } else {
+            others.append(message)
+            // The last word of a leader that hears nobody: its streams are stuck. A second one is no news to the peer.
+            if message.type == .timeoutNow { spareLines.post(message) }
+        }
     }
 
     /// Sends the batch: one write for each stream.
@@ -172,6 +182,7 @@ final class Peer {
             activity = .active(since: now)
             figures.isActive = true
             core.tell(.activity(of: id, since: now))
+            spareLines.open()
             return
         }
     }

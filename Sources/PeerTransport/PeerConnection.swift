@@ -176,9 +176,8 @@ enum PeerFailure: Error, CustomStringConvertible {
 
 extension PeerIdentity {
     /// The headers that introduce this member to a peer.
-    func headers(host: String) -> HTTPHeaders {
+    var headers: HTTPHeaders {
         HTTPHeaders([
-            ("Host", host),
             ("User-Agent", "martlet"),
             (PeerHeader.clusterID, clusterID.description),
             (PeerHeader.oldestVersion, oldestVersion.description),
@@ -186,5 +185,11 @@ extension PeerIdentity {
             (PeerHeader.from, localID.description),
             (PeerHeader.version, version.description),
         ])
+    }
+
+    func headers(host: String) -> HTTPHeaders {
+        var headers = HTTPHeaders([("Host", host)])
+        headers.add(contentsOf: self.headers)
+        return headers
     }
 }

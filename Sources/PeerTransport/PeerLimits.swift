@@ -39,7 +39,8 @@ public enum PeerLimits {
     static let accusations = 16
     /// Senders that are answered although they are no members yet.
     public static let remotes = 64
-    /// Connections from peers; a member needs two streams, a pipeline and a snapshot from each.
+    /// Connections from peers; a member needs two streams, a pipeline, two spare lines and a snapshot from
+    /// each.
     public static let connections = 1024
     /// Batches of the member's work that may wait for the event loop.
     static let queuedWork = 65_536
@@ -53,7 +54,10 @@ public enum PeerLimits {
     static let redialInterval = TimeAmount.milliseconds(100)
     /// What a peer may take to answer a post.
     static let postTimeout = TimeAmount.seconds(5)
+    /// Between two probes over the same spare line; etcd closes connections of which it hears nothing for 5 s.
     static let probingInterval = TimeAmount.seconds(4)
+    /// Before the next probe over the same line.
+    static let probeTimeout = TimeAmount.milliseconds(3900)
     /// A difference of the clocks that is warned of.
     static let clockDifference = Duration.seconds(1)
     /// What a request may take to come in completely.

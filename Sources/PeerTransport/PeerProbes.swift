@@ -11,6 +11,7 @@ internal import Platform
 final class PeerProbes {
     private let core: TransportCore
     private var timer: RepeatedTask?
+    private var turn = 0
     /// What the member has been told that each peer says.
     private var accounts: [MemberID: EffectsAccount] = [:]
 
@@ -18,9 +19,9 @@ final class PeerProbes {
 
     func start() {
         let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
-        timer = core.eventLoop.scheduleRepeatedTask(
-            initialDelay: PeerLimits.probingInterval, delay: PeerLimits.probingInterval
-        ) { _ in bound.value.probe() }
+        // Each probe takes the next of the peer's spare lines.
+        let pause = TimeAmount.nanoseconds(PeerLimits.probingInterval.nanoseconds / Int64(SpareLines.count))
+        timer = core.eventLoop.scheduleRepeatedTask(initialDelay: pause, delay: pause) { _ in bound.value.probe() }
     }
 
     func stop() { timer?.cancel() }
@@ -28,17 +29,17 @@ final class PeerProbes {
     private func probe() {
         let known = Set(core.peers.map(\.id))
         accounts = accounts.filter { known.contains($0.key) }
+        let request = PeerRequest(
+            method: .GET, path: "/raft/probing", headers: [PeerHeader.effects: EffectsNote.question],
+            timeout: PeerLimits.probeTimeout)
+        turn = (turn + 1) % SpareLines.count
         for peer in core.peers {
             let id = peer.id
-            PeerQuestion.ask(
-                peer.urls.current ?? "", .GET, "/raft/probing",
-                headers: [PeerHeader.effects: EffectsNote.question], through: core.connector,
-                timeout: PeerLimits.probingInterval
-            ) { [weak self] in self?.answered(id, $0) }
+            peer.spareLines.ask(request, over: turn) { [weak self] in self?.answered(id, $0) }
         }
     }
 
-    private func answered(_ id: MemberID, _ result: Result<PeerQuestion.Answer, any Error>) {
+    private func answered(_ id: MemberID, _ result: Result<PeerAnswer, any Error>) {
         guard let peer = core.peer(id) else { return }
         switch result {
         case .success(let answer) where answer.status == 200:
@@ -58,7 +59,7 @@ final class PeerProbes {
     }
 
     /// Hands on what a peer says of what its entries did, when that is new.
-    private func take(_ answer: PeerQuestion.Answer, of id: MemberID) {
+    private func take(_ answer: PeerAnswer, of id: MemberID) {
         // Whoever listens at the address may be another member, or of another cluster.
         guard let note = answer.headers.first(name: PeerHeader.effects).flatMap({ EffectsNote($0) }),
             note.member == id, note.cluster == core.identity.clusterID,

@@ -5,7 +5,8 @@ import Testing
 /// Clusters with each member in a network namespace of its own, under load, while something goes wrong: writes must go
 /// on, nothing acknowledged may be lost, and what all clients saw must have a linear order.
 ///
-/// The long form can be taken in pieces: `MARTLET_FAULTS=slowNetwork,leaderDeaf` and `MARTLET_FAULT_ROUNDS=8`.
+/// The long form can be taken in pieces: `MARTLET_FAULTS=slowNetwork,leaderDeaf` and `MARTLET_FAULT_ROUNDS=8`; with
+/// other timers, `MARTLET_ELECTION_TIMEOUT=1000` (ms; heartbeats come at a tenth).
 @Suite(.serialized) struct FaultTests {
     private static let environment = ProcessInfo.processInfo.environment
     static let isSoak = environment["MARTLET_SOAK"] != nil
@@ -23,14 +24,17 @@ import Testing
         environment["MARTLET_FAULT_ROUNDS"].flatMap { Int($0) } ?? usual
     }
 
-    static let electionTimeout = Duration.milliseconds(500)
+    private static let milliseconds = environment["MARTLET_ELECTION_TIMEOUT"].flatMap { Int($0) } ?? 500
+    static let electionTimeout = Duration.milliseconds(milliseconds)
     /// What a loaded machine may take on top of the time that the protocol needs: for the processes to run at all, for
     /// clients to give up on a dead member (`HistoryLoad.Settings.callTimeout`), and for a vote that was split.
     static let schedulingAllowance = Duration.milliseconds(1500)
 
     static let limit = electionTimeout * 2 + schedulingAllowance
 
-    static let arguments = ["--heartbeat-interval", "50", "--election-timeout", "500"]
+    static let arguments = [
+        "--heartbeat-interval", "\(milliseconds / 10)", "--election-timeout", "\(milliseconds)",
+    ]
 
     @Test func threeMembers() async throws {
         guard let martlet = Programs.martlet(for: "faults in a cluster of three") else { return }

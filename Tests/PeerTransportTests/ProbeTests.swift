@@ -60,4 +60,23 @@ import Testing
         #expect(right.log.lines(with: "prober").isEmpty)
         for peer in [a, right, ahead] { await peer.stop() }
     }
+
+    /// The last word of a leader that hears nobody does not get through its streams: it goes over an idle line as well.
+    @Test func theLastWordGoesTwoWays() async throws {
+        let (a, b) = (try await TestPeer(1), try await TestPeer(2))
+        #expect(await TestPeer.meet(a, b))
+        func trips() async -> UInt64 { await a.statistics().peers.first?.roundTrips.count ?? 0 }
+        #expect(await eventually { await trips() >= 1 })
+
+        let word = Message(type: .timeoutNow, to: b.id, from: a.id, term: Term(7))
+        a.send(word)
+        #expect(await eventually { b.host.messages.count { $0 == word } == 2 })
+        // Other messages go one way; and the line is as good as before for the next probe of its own.
+        a.send(Message(type: .heartbeat, to: b.id, from: a.id, term: Term(7)))
+        #expect(await eventually { b.host.messages.contains { $0.type == .heartbeat } })
+        #expect(await eventually { await trips() >= 3 })
+        #expect(b.host.messages.count == 3)
+        #expect(a.log.lines(with: "prober").isEmpty)
+        for peer in [a, b] { await peer.stop() }
+    }
 }

@@ -155,7 +155,7 @@ var targets: [Target] = [
             nioPosix, nioEmbedded, nioHTTP1,
             logging,
         ]),
-    tests("MartletTests", ["Base", "Member", "PlatformLinux", "martlet", logging]),
+    tests("MartletTests", ["Base", "Member", "PlatformLinux", "TLS", "martlet", logging]),
     tests(
         "Conformance",
         [

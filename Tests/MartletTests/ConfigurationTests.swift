@@ -1,4 +1,5 @@
 import Member
+import TLS
 import Testing
 import martlet
 
@@ -446,6 +447,13 @@ import martlet
             """
         let file = try configuration(["--config-file=c.yml"], file: text).discovery
         #expect(file.endpoints == ["h:1"] && file.requestTimeout == .seconds(7) && file.credentials?.password == "p")
+        #expect(!file.prefersTLS)
+        // Only files can say this.
+        let named = try configuration(
+            ["--config-file=c.yml"], file: text + "\n    secure: {server-name: registry.example}"
+        ).discovery
+        #expect(named.tls.serverName == "registry.example" && named.prefersTLS)
+        #expect(throws: Refusal.self) { try configuration(["--discovery-server-name=registry.example"]) }
     }
 
     @Test func helpNamesEveryFlag() {

@@ -19,6 +19,8 @@ package struct DiscoveryConfiguration: Sendable, Equatable {
     package var certFile = ""
     package var keyFile = ""
     package var authoritiesFile = ""
+    /// What the service's certificate must be valid for; empty: the endpoint's host.
+    package var serverName = ""
     package var user = ""
     package var password = ""
 
@@ -35,9 +37,10 @@ package struct DiscoveryConfiguration: Sendable, Equatable {
         return name.isEmpty || secret.isEmpty ? nil : (String(name), String(secret))
     }
 
-    /// Whether flags ask for TLS where an endpoint leaves it open.
+    /// Whether settings ask for TLS where an endpoint leaves it open.
     package var prefersTLS: Bool {
-        !insecureTransport || insecureSkipVerify || !certFile.isEmpty || !keyFile.isEmpty || !authoritiesFile.isEmpty
+        !insecureTransport || insecureSkipVerify
+            || ![certFile, keyFile, authoritiesFile, serverName].allSatisfy(\.isEmpty)
     }
 
     /// What is shown to the service, and what is demanded of it: with neither authorities nor a certificate of one's
@@ -49,6 +52,7 @@ package struct DiscoveryConfiguration: Sendable, Equatable {
         settings.keyFile = keyFile
         settings.trustedCAFile = authoritiesFile
         settings.trustsAllServers = insecureSkipVerify
+        settings.serverName = serverName
         return settings
     }
 }

@@ -18,12 +18,19 @@ package enum FlagTable {
         .duration("experimental-compact-hash-check-time", "1m0s", \.compactHashCheckTime, ""),
     ]
 
-    /// All that can be given.
+    /// What only a configuration file can say; the names are for errors alone.
+    private static let fileOnly: [Flag] = [
+        .text(
+            "discovery-server-name", "", \.discovery.serverName,
+            fileKey: "discovery-config.client.secure.server-name", "")
+    ]
+
+    /// All that can be given as a flag or a variable.
     package static let known = all + former
 
     private static let byName = Dictionary(uniqueKeysWithValues: known.map { ($0.name, $0) })
     private static let byFileKey = Dictionary(
-        uniqueKeysWithValues: known.filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
+        uniqueKeysWithValues: (known + fileOnly).filter { !$0.fileKey.isEmpty }.map { ($0.fileKey, $0) })
 
     package static func flag(named name: String) -> Flag? { byName[name] }
     package static func flag(fileKey: String) -> Flag? { byFileKey[fileKey] }

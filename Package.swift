@@ -105,6 +105,9 @@ var targets: [Target] = [
     .executableTarget(
         name: "StoreBenchmark", dependencies: ["Base", "Platform", "PlatformLinux", "Bolt", "MVCC", "EtcdProto"],
         path: "Benchmarks/StoreBenchmark", exclude: ["compare"], swiftSettings: strict),
+    .executableTarget(
+        name: "HandshakeBenchmark", dependencies: ["PlatformLinux", "TLS", nioCore, nioPosix, logging],
+        path: "Benchmarks/HandshakeBenchmark", exclude: ["run"], swiftSettings: strict),
     .executableTarget(name: "martlet-transcripts", dependencies: ["TestSupport"], swiftSettings: strict),
     .executableTarget(
         name: "replicated-counter", dependencies: ["RaftCore"], path: "Examples/ReplicatedCounter",

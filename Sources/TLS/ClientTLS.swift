@@ -16,14 +16,16 @@ public final class ClientTLS: Sendable {
     /// - Parameters:
     ///   - settings: without a certificate, none is shown; without authorities, the system's are trusted.
     ///   - protocols: what is offered by ALPN.
+    ///   - system: nil for the authorities in the usual places.
     /// - Throws: when settings or files cannot be used.
     public init(
-        _ settings: TLSSettings, offering protocols: [String] = [], disk: any StampingDisk, logger: Logger
+        _ settings: TLSSettings, offering protocols: [String] = [], disk: any StampingDisk,
+        system: SystemAuthorities? = nil, logger: Logger
     ) throws(TLSSetupError) {
         try settings.validate()
         self.logger = logger
         let files = CredentialFiles(settings: settings, disk: disk)
-        let authorities = settings.trustedCAFile.isEmpty ? nil : try files.authorities()
+        let authorities = settings.trustsAllServers ? [] : try files.authorities(or: system)
         let suites = try CipherSuites(settings.cipherSuites)
         let shown =
             settings.clientCertificateFile.isEmpty
@@ -44,7 +46,7 @@ public final class ClientTLS: Sendable {
                 configuration.certificateVerification = .none
             } else {
                 configuration.certificateVerification = .noHostnameVerification
-                configuration.trustRoots = authorities.map { .certificates($0) } ?? .default
+                configuration.trustRoots = .certificates(authorities)
             }
             return try NIOSSLContext.make(configuration)
         }

@@ -27,8 +27,10 @@ struct CredentialFiles: Sendable {
             flags: (flags.clientCertificate, flags.clientKey))
     }
 
-    func authorities() throws(TLSSetupError) -> [NIOSSLCertificate] {
-        try certificates(settings.trustedCAFile, flag: flags.authorities)
+    /// Those of the file that is named, or else the system's.
+    func authorities(or system: SystemAuthorities?) throws(TLSSetupError) -> [NIOSSLCertificate] {
+        if settings.trustedCAFile.isEmpty { return try (system ?? SystemAuthorities(disk: disk)).certificates() }
+        return try certificates(settings.trustedCAFile, flag: flags.authorities)
     }
 
     func revocationList() throws(TLSSetupError) -> RevocationList {

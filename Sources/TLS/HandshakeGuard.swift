@@ -62,6 +62,8 @@ final class HandshakeGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLHandler.self)
         guard let check else { return open(context, with: []) }
         guard let certificate = handler?.peerCertificate else { return fail("tls: no certificate to check", context) }
+        // The last line: nothing that was not verified passes, whatever has been made of the client's first message.
+        if let chain, chain.certificates.isEmpty { return fail("tls: a session was resumed", context) }
         state = .checking([])
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         check.run(

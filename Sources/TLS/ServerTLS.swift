@@ -2,6 +2,7 @@ public import Logging
 public import NIOCore
 internal import NIOSSL
 public import Platform
+internal import Synchronization
 
 /// The server side of TLS: etcd's rules for certificates, and files that are read again when they have been replaced.
 ///
@@ -22,19 +23,26 @@ public final class ServerTLS: Sendable {
     /// nil where clients are not verified.
     private let check: CertificateCheck?
     private let logger: Logger
+    private let ownContexts = Atomic(0)
 
     /// - Parameters:
     ///   - protocols: what is agreed on by ALPN, the preferred first.
+    ///   - system: whose authorities verify clients where the settings name none; nil for those in the usual places.
     ///   - names: asked when clients' certificates are checked against where they come from.
     /// - Throws: when settings or files cannot be used.
     public init(
-        _ settings: TLSSettings, offering protocols: [String], disk: any StampingDisk, names: any HostNames,
-        logger: Logger
+        _ settings: TLSSettings, offering protocols: [String], disk: any StampingDisk,
+        system: SystemAuthorities? = nil, names: any HostNames, logger: Logger
     ) throws(TLSSetupError) {
         try settings.validate()
         self.logger = logger
         let files = CredentialFiles(settings: settings, disk: disk)
-        let authorities = settings.trustedCAFile.isEmpty ? nil : try files.authorities()
+        let authorities = settings.verifiesClients ? try files.authorities(or: system) : []
+        if settings.verifiesClients && authorities.isEmpty {
+            logger.warning(
+                "this machine trusts no authorities, so all clients are refused; name some by a flag",
+                metadata: ["flag": "--\(settings.flags.authorities)"])
+        }
         let suites = try CipherSuites(settings.cipherSuites)
         if !suites.missing.isEmpty {
             logger.warning(
@@ -51,7 +59,7 @@ public final class ServerTLS: Sendable {
             configuration.applicationProtocols = protocols
             if settings.verifiesClients {
                 configuration.certificateVerification = .noHostnameVerification
-                configuration.trustRoots = authorities.map { .certificates($0) } ?? .default
+                configuration.trustRoots = .certificates(authorities)
             }
             return Prepared(configuration: configuration, context: try NIOSSLContext.make(configuration))
         }
@@ -63,7 +71,7 @@ public final class ServerTLS: Sendable {
                     () throws(TLSSetupError) in try files.revocationList()
                 }
             check = CertificateCheck(
-                settings, revoked: list, authorities: authorities ?? [],
+                settings, revoked: list, authorities: authorities,
                 names: settings.checksClientAddress ? names : nil)
         } else {
             check = nil
@@ -80,11 +88,21 @@ public final class ServerTLS: Sendable {
             return try pipeline.addHandler(HandshakeGuard(side: .server, check: nil, logger: logger))
         }
         // A resumed session is not verified again: neither whether a certificate has expired meanwhile nor whether one
-        // in the middle has been revoked. Sessions belong to a context, so one for each connection has none to resume.
+        // in the middle has been revoked. Sessions belong to a context, so whoever offers one gets a context that has
+        // none. To make it takes the longer, the more authorities there are. All others share one.
         let chain = VerifiedChain()
-        try pipeline.addHandler(chain.makeHandler(NIOSSLContext.make(prepared.configuration)))
+        let allowsTLS13 = prepared.configuration.maximumTLSVersion == .tlsv13
+        let reader = HelloReader(allowsTLS13: allowsTLS13) { [self] hello in
+            if hello == .new { return try chain.makeHandler(prepared.context) }
+            ownContexts.add(1, ordering: .relaxed)
+            return try chain.makeHandler(NIOSSLContext.make(prepared.configuration))
+        }
+        try pipeline.addHandler(reader)
         try pipeline.addHandler(HandshakeGuard(side: .server, check: check, chain: chain, logger: logger))
     }
+
+    /// How many connections have got a context of their own so far.
+    package var connectionsWithOwnContext: Int { ownContexts.load(ordering: .relaxed) }
 }
 
 extension TLSConfiguration {
@@ -109,9 +127,11 @@ extension NIOSSLContext {
 
 /// What is known of the other side of a connection. To be called on the channel's event loop.
 public enum TLSPeer {
-    /// Whether the channel speaks TLS.
+    /// Whether the channel speaks TLS, or will.
     public static func isSecure(_ channel: any Channel) -> Bool {
-        (try? channel.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)) != nil
+        let pipeline = channel.pipeline.syncOperations
+        return (try? pipeline.handler(type: NIOSSLServerHandler.self)) != nil
+            || (try? pipeline.handler(type: HelloReader.self)) != nil
     }
 
     /// The common name in the client's certificate, which has been verified; nil without one, or without TLS.

@@ -131,6 +131,10 @@ public enum TLSLimits {
     public static let fileBytes = 4 << 20
     /// Bytes of a revocation list.
     public static let revocationListBytes = 64 << 20
+    /// Bytes of a client's first message, with what surrounds it.
+    public static let helloBytes = 32 << 10
+    /// Bytes that a server may write before its client's first message has come.
+    public static let earlyBytes = 64 << 10
     /// What a handshake, the checks of the certificate included, may take.
     public static let handshakeSeconds: Int64 = 10
 }

@@ -1,4 +1,5 @@
 internal import ClientAPI
+internal import Foundation
 internal import Logging
 internal import Platform
 internal import PlatformLinux
@@ -17,6 +18,7 @@ struct MemberTLS {
     init(_ configuration: ServerConfiguration, logger: Logger) throws {
         let disk = LinuxDisk()
         let names = LinuxHostNames()
+        let system = SystemAuthorities(disk: disk, environment: ProcessInfo.processInfo.environment)
         let client = try Self.withOwnCertificate(
             configuration.clientTLS, configuration.clientSecurity, "client", configuration.listenClientURLs,
             configuration, logger)
@@ -25,12 +27,13 @@ struct MemberTLS {
             logger)
         func server(_ settings: TLSSettings, _ urls: [ServerURL], _ protocols: [String]) throws -> ServerTLS? {
             guard urls.contains(where: \.isSecure) else { return nil }
-            return try ServerTLS(settings, offering: protocols, disk: disk, names: names, logger: logger)
+            return try ServerTLS(
+                settings, offering: protocols, disk: disk, system: system, names: names, logger: logger)
         }
         clients = try server(client, configuration.listenClientURLs, ClientServer.clientProtocols)
         metrics = try server(client, configuration.listenMetricsURLs, ClientServer.metricsProtocols)
         peers = try server(peer, configuration.listenPeerURLs, Self.peerProtocols)
-        dialling = try ClientTLS(peer, disk: disk, logger: logger)
+        dialling = try ClientTLS(peer, disk: disk, system: system, logger: logger)
         Self.warnOfPlainURLs(configuration, logger)
     }
 

@@ -9,11 +9,13 @@ import TLS
 /// Answers what it gets, and notes what each connection ended with.
 final class EchoServer {
     let port: Int
+    let tls: ServerTLS
     private let channel: any Channel
     private let names = Notes()
 
     init(_ tls: ServerTLS) async throws {
         let names = names
+        self.tls = tls
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -24,6 +26,9 @@ final class EchoServer {
             .bind(host: "127.0.0.1", port: 0).get()
         port = channel.localAddress?.port ?? 0
     }
+
+    /// What it ends the connection after.
+    static let last = "bye\n"
 
     var commonNames: [String] { names.all.withLock { $0 } }
     func close() async { try? await channel.close() }
@@ -41,7 +46,9 @@ private final class Echo: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let name = TLSPeer.isSecure(context.channel) ? TLSPeer.commonName(of: context.channel) ?? "-" : "plain"
         notes.all.withLock { $0.append(name) }
+        let isLast = String(buffer: unwrapInboundIn(data)) == EchoServer.last
         context.writeAndFlush(data, promise: nil)
+        if isLast { context.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -82,11 +89,13 @@ func talk(to port: Int, _ tls: ClientTLS?, host: String = "127.0.0.1") async thr
     return try await promise.futureResult.get()
 }
 
-func echoServer(_ settings: TLSSettings, names: any HostNames = LinuxHostNames()) async throws -> EchoServer {
+func echoServer(
+    _ settings: TLSSettings, system: SystemAuthorities? = nil, names: any HostNames = LinuxHostNames()
+) async throws -> EchoServer {
     try await EchoServer(
-        ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), names: names, logger: .silent))
+        ServerTLS(settings, offering: ["h2"], disk: LinuxDisk(), system: system, names: names, logger: .silent))
 }
 
-func client(_ settings: TLSSettings) throws -> ClientTLS {
-    try ClientTLS(settings, disk: LinuxDisk(), logger: .silent)
+func client(_ settings: TLSSettings, system: SystemAuthorities? = nil) throws -> ClientTLS {
+    try ClientTLS(settings, disk: LinuxDisk(), system: system, logger: .silent)
 }

@@ -25,7 +25,11 @@ struct EtcdDiscoveryService: DiscoveryService {
         self.eventLoop = eventLoop
         endpoints = try configuration.endpoints.map { try DiscoveryEndpoint($0) }
         let isSecure = endpoints.contains { $0.isSecure(configuration) }
-        tls = isSecure ? try ClientTLS(configuration.tls, offering: ["h2"], disk: LinuxDisk(), logger: logger) : nil
+        let system = SystemAuthorities(disk: LinuxDisk(), environment: ProcessInfo.processInfo.environment)
+        tls =
+            isSecure
+            ? try ClientTLS(configuration.tls, offering: ["h2"], disk: LinuxDisk(), system: system, logger: logger)
+            : nil
     }
 
     func rows(_ key: String, isPrefix: Bool) async throws(DiscoveryFailure) -> [DiscoveryRegistry.Row] {

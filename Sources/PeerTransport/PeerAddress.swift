@@ -5,6 +5,9 @@ package enum PeerAddress: Equatable, Sendable {
     case tls(host: String, port: Int)
     case unix(path: String)
 
+    /// Whether TLS is spoken there.
+    var isSecure: Bool { if case .tls = self { true } else { false } }
+
     /// - Returns: nil for what is no peer URL.
     package init?(url: String) {
         guard let separator = url.firstRange(of: "://") else { return nil }

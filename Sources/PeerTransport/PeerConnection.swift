@@ -47,7 +47,8 @@ struct PeerConnector: Sendable {
                 value: .init(low: PeerLimits.streamBufferBytes / 2, high: PeerLimits.streamBufferBytes)
             )
             .channelInitializer { [tls] channel in
-                channel.eventLoop.makeCompletedFuture {
+                let ready = address.isSecure ? tls?.ready(on: channel.eventLoop) : nil
+                return (ready ?? channel.eventLoop.makeSucceededVoidFuture()).flatMapThrowing {
                     if case .tls(let host, _) = address {
                         guard let tls else { throw PeerFailure.noTLS }
                         try tls.install(on: channel, host: host)

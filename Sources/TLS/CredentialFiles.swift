@@ -19,12 +19,19 @@ struct CredentialFiles: Sendable {
         try keyPair(settings.certificateFile, settings.keyFile, flags: (flags.certificate, flags.key))
     }
 
-    /// What the member shows as a client.
+    /// What the member shows as a client: the same as where it is the server, unless it has files for that.
     func clientKeyPair() throws(TLSSetupError) -> KeyPair {
         if settings.clientCertificateFile.isEmpty { return try serverKeyPair() }
         return try keyPair(
             settings.clientCertificateFile, settings.clientKeyFile,
             flags: (flags.clientCertificate, flags.clientKey))
+    }
+
+    /// Where that is read from; empty for nothing.
+    var clientPaths: (certificate: String, key: String) {
+        settings.clientCertificateFile.isEmpty
+            ? (settings.certificateFile, settings.keyFile)
+            : (settings.clientCertificateFile, settings.clientKeyFile)
     }
 
     /// Those of the file that is named, or else the system's.

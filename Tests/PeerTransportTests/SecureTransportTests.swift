@@ -1,5 +1,6 @@
 import Base
 import Foundation
+import Logging
 import MVCC
 import Member
 import PeerTransport
@@ -61,6 +62,24 @@ import Testing
                     a.host.contains { if case .versions(let it) = $0 { it.first?.server == "3.7.1" } else { false } }
                         && a.host.contains { if case .promoted(1, nil) = $0 { true } else { false } }
                 })
+            await a.stop()
+            await b.stop()
+        }
+    }
+
+    /// A member without settings for TLS dials one that wants it, by the system's authorities, which it reads then.
+    @Test func plainMembersDialOverTLS() async throws {
+        try await withAuthority("a plain member that dials over TLS") { authority in
+            let environment = ["SSL_CERT_FILE": authority.certificate, "SSL_CERT_DIR": "/nowhere"]
+            let dialling = try ClientTLS(
+                TLSSettings(), disk: LinuxDisk(),
+                system: SystemAuthorities(disk: LinuxDisk(), environment: environment), logger: Logger(label: "test"))
+            var security = TLSSettings()
+            let pair = try await authority.issue("member", commonName: "member")
+            security.certificateFile = pair.certificate
+            security.keyFile = pair.key
+            let (a, b) = (try await TestPeer(1, dialling: dialling), try await TestPeer(2, security: security))
+            #expect(await TestPeer.meet(a, b))
             await a.stop()
             await b.stop()
         }

@@ -117,10 +117,13 @@ final class TestPeer {
     private let scheme: String
     var url: String { "\(scheme)://127.0.0.1:\(port)" }
 
-    /// - Parameter security: the same for listening and dialling; nil for plain connections.
+    /// - Parameters:
+    ///   - security: the same for listening and dialling; nil for plain connections.
+    ///   - dialling: nil for what follows from `security`.
     init(
         _ id: UInt64, clusterID: ClusterID = TestPeer.clusterID, version: String = "3.7.1",
-        snapshotBytesPerSecond: UInt64 = 0, clock: any Clock = LinuxClock(), security: TLSSettings? = nil
+        snapshotBytesPerSecond: UInt64 = 0, clock: any Clock = LinuxClock(), security: TLSSettings? = nil,
+        dialling: ClientTLS? = nil
     ) async throws {
         scheme = security == nil ? "http" : "https"
         self.id = MemberID(id)
@@ -139,7 +142,7 @@ final class TestPeer {
                 snapshotBytesPerSecond: snapshotBytesPerSecond,
                 listenTLS: try security.map {
                     try ServerTLS($0, offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: logger)
-                }, dialTLS: try security.map { try ClientTLS($0, disk: LinuxDisk(), logger: logger) }),
+                }, dialTLS: try dialling ?? security.map { try ClientTLS($0, disk: LinuxDisk(), logger: logger) }),
             eventLoop: Self.group.next(), logger: logger)
         let identity = PeerIdentity(
             localID: self.id, clusterID: clusterID, peerURLs: ["\(scheme)://127.0.0.1:\(port)"],

@@ -76,14 +76,16 @@ private final class Receiver: ChannelInboundHandler {
 func talk(to port: Int, _ tls: ClientTLS?, host: String = "127.0.0.1") async throws -> String {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     let promise = loop.makePromise(of: String.self)
-    let channel = try await ClientBootstrap(group: loop)
+    let connecting = ClientBootstrap(group: loop)
         .channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 try tls?.install(on: channel, host: host)
                 try channel.pipeline.syncOperations.addHandler(Receiver(promise))
             }
         }
-        .connect(host: "127.0.0.1", port: port).get()
+        .connect(host: "127.0.0.1", port: port)
+    connecting.whenFailure { promise.fail($0) }
+    let channel = try await connecting.get()
     channel.writeAndFlush(ByteBuffer(string: "hello"), promise: nil)
     defer { channel.close(promise: nil) }
     return try await promise.futureResult.get()

@@ -1,4 +1,6 @@
 import Foundation
+import NIOCore
+import NIOPosix
 import PlatformLinux
 import TLS
 import TestSupport
@@ -53,6 +55,29 @@ import Testing
             let stranger = try TLSTests.client(files.settings(authority: ""), system: late)
             await #expect(throws: (any Error).self) { try await talk(to: lax.port, stranger) }
             await lax.close()
+        }
+    }
+
+    /// A client whose settings name no file may never connect: it reads at its first connection, which can be prepared.
+    @Test(arguments: [true, false]) func plainClientsReadLate(isPrepared: Bool) async throws {
+        try await TLSFiles.with("authorities of the system, late") { files in
+            let server = try await echoServer(files.settings(authority: ""))
+            let store = files.directory + "/store.pem"
+            let client = try client(TLSSettings(), system: authorities(store))
+            let loop = MultiThreadedEventLoopGroup.singleton.next()
+            try Data(count: TLSLimits.fileBytes + 1).write(to: URL(fileURLWithPath: store))
+            await #expect(throws: TLSSetupError.self) { try await client.ready(on: loop).get() }
+            await #expect(throws: NIOConnectionError.self) { try await talk(to: server.port, client) }
+            try remove(store)
+            try FileManager.default.copyItem(atPath: files.authority.certificate, toPath: store)
+            if isPrepared {
+                try await client.ready(on: loop).get()
+                try remove(store)
+            }
+            #expect(try await talk(to: server.port, client) == "hello")
+            if !isPrepared { try remove(store) }
+            #expect(try await talk(to: server.port, client) == "hello")
+            await server.close()
         }
     }
 

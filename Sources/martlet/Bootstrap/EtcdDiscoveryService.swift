@@ -128,6 +128,7 @@ struct EtcdDiscoveryService: DiscoveryService {
         client.keepaliveInterval = TimeAmount(max(configuration.keepaliveTime, Self.shortestPingInterval))
         client.keepaliveTimeout = TimeAmount(configuration.keepaliveTimeout)
         if let tls, endpoint.isSecure(configuration) {
+            try await tls.ready(on: eventLoop).get()
             client.secure = { try tls.install(on: $0, host: endpoint.serverName) }
         }
         let connecting =

@@ -11,12 +11,22 @@ enum RawHTTP {
         var body: String
     }
 
+    /// The server neither closed the connection nor sent a whole answer in time.
+    struct Hung: Error, CustomStringConvertible {
+        /// What had come until then.
+        var received: String
+        var description: String { "no whole answer, and no end of the connection: \(received.debugDescription)" }
+    }
+
     /// - Parameters:
     ///   - headers: besides `Host`, `Connection: close` and, with a body, `Content-Length`.
     ///   - body: nil for none.
+    ///   - limit: how long the server may take.
     /// - Returns: nil when the server closes the connection without an answer.
+    /// - Throws: `Hung`; NIO's error when there is nobody to connect to.
     static func ask(
-        _ method: String, _ path: String, port: Int, headers: [(String, String)] = [], body: [UInt8]? = nil
+        _ method: String, _ path: String, port: Int, headers: [(String, String)] = [], body: [UInt8]? = nil,
+        within limit: TimeAmount = .seconds(10)
     ) async throws -> Answer? {
         let collector = Collector()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -31,16 +41,22 @@ enum RawHTTP {
         bytes.writeBytes(body ?? [])
         // A server may refuse before it has read everything.
         channel.writeAndFlush(bytes, promise: nil)
-        let deadline = channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.close(promise: nil) }
+        let deadline = channel.eventLoop.scheduleTask(in: limit) {
+            collector.isLate = true
+            channel.close(promise: nil)
+        }
         try await channel.closeFuture.get()
         deadline.cancel()
-        return Answer(String(buffer: try await channel.eventLoop.submit { collector.bytes }.get()))
+        let (received, isLate) = try await channel.eventLoop.submit { (collector.bytes, collector.isLate) }.get()
+        if isLate { throw Hung(received: String(buffer: received)) }
+        return Answer(String(buffer: received))
     }
 
     private final class Collector: ChannelInboundHandler, @unchecked Sendable {
         // SAFETY: used on the channel's event loop only.
         typealias InboundIn = ByteBuffer
         var bytes = ByteBuffer()
+        var isLate = false
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             var part = unwrapInboundIn(data)
             bytes.writeBuffer(&part)

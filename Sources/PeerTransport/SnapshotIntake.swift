@@ -19,6 +19,8 @@ final class SnapshotIntake {
     private let core: TransportCore
     private var stage = Stage.envelope
     private var buffer = ByteBuffer()
+    /// How much of the database has come.
+    private var bytes = 0
     private var writer: DatabaseWriteBehind?
     private let pause: (Bool) -> Void
     private let start: Instant
@@ -86,6 +88,7 @@ final class SnapshotIntake {
     }
 
     private func append(_ body: ByteBuffer) {
+        bytes += body.readableBytes
         record?.value.receivedBytes += UInt64(body.readableBytes)
         writer?.take(body)
     }
@@ -99,7 +102,18 @@ final class SnapshotIntake {
     }
 
     private func fail(_ refusal: PeerRefusal) {
-        if case .failed = stage { return }
+        switch stage {
+        case .failed: return
+        case .envelope: break
+        case .database(let message):
+            core.logger.warning(
+                "failed to save incoming database snapshot",
+                metadata: [
+                    "local-member-id": "\(core.identity.localID)", "remote-snapshot-sender-id": "\(message.from)",
+                    "incoming-snapshot-index": "\(message.snapshot?.metadata.index ?? .zero)", "bytes": "\(bytes)",
+                    "error": "\(refusal.text)",
+                ])
+        }
         stage = .failed(refusal)
         countEnd(succeeded: false)
         buffer = ByteBuffer()

@@ -7,8 +7,8 @@ import RaftCore
 import Testing
 import WAL
 
-/// What a member lets go of its log. It holds a lock on each segment that it may need; after a snapshot it gives up those
-/// on older ones, so that whoever purges, itself or another program, may remove them.
+/// What a member lets go of its log. It holds a lock on each segment that it may need; after a snapshot it gives up
+/// those on older ones, so that whoever purges, itself or another program, may remove them.
 @Suite struct LogLockTests {
     private static let logDirectory = "data/member/wal"
 

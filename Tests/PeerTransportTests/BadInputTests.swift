@@ -270,6 +270,14 @@ import Testing
         try await Task.sleep(for: .milliseconds(100))
         #expect(await eventually { peer.files.isEmpty })
         #expect(peer.host.messages.isEmpty)
+        // Once it is known whose it is.
+        let lines = peer.log.lines(with: "failed to save incoming database snapshot")
+        #expect(lines.count == (count < 60 ? 0 : 1), "\(lines)")
+        for line in lines {
+            for field in ["remote-snapshot-sender-id=2", "incoming-snapshot-index=77", "bytes=", "unexpected EOF"] {
+                #expect(line.contains(field), "\(line)")
+            }
+        }
         await peer.stop()
     }
 }

@@ -87,7 +87,7 @@ import Testing
     @Test(arguments: [1, 2, 3]) func anyBytesAreTaken(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var answers: Set<String> = []
-        for _ in 0..<20_000 {
+        for _ in 0..<2_000 {
             var bytes = Self.hello(
                 sessionID: 4, [Self.versions, Self.name], record: Int.random(in: 1...90, using: &random))
             for _ in 0..<Int.random(in: 0...2, using: &random) {
@@ -175,6 +175,54 @@ import Testing
             #expect(secure.withLock { $0 } == [true])
             #expect(tls.connectionsWithOwnContext == 0)
             try await channel.close()
+            try await server.close()
+        }
+    }
+
+    /// Writes more than may wait for a client's first message.
+    private final class Flooder: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        private let written: EventLoopPromise<Void>
+
+        init(_ written: EventLoopPromise<Void>) { self.written = written }
+
+        func channelActive(context: ChannelHandlerContext) {
+            let half = ByteBuffer(repeating: 0, count: TLSLimits.earlyBytes / 2)
+            context.writeAndFlush(NIOAny(half), promise: nil)
+            context.writeAndFlush(NIOAny(half), promise: nil)
+            context.writeAndFlush(NIOAny(ByteBuffer(repeating: 0, count: 1)), promise: written)
+            context.fireChannelActive()
+        }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+
+    /// A client that says nothing does not make the server hold what it likes; nothing of it leaves without TLS.
+    @Test func earlyBytesAreLimited() async throws {
+        try await TLSFiles.with("bytes before the first message") { files in
+            let tls = try ServerTLS(
+                files.settings(), offering: [], disk: LinuxDisk(), names: LinuxHostNames(), logger: .silent)
+            let loop = MultiThreadedEventLoopGroup.singleton.next()
+            let written = loop.makePromise(of: Void.self)
+            let server = try await ServerBootstrap(group: loop)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try tls.install(on: channel)
+                        try channel.pipeline.syncOperations.addHandler(Flooder(written))
+                    }
+                }
+                .bind(host: "127.0.0.1", port: 0).get()
+            let received = loop.makePromise(of: String.self)
+            let channel = try await ClientBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(Collector(received))
+                    }
+                }
+                .connect(host: "127.0.0.1", port: try #require(server.localAddress?.port)).get()
+            await #expect(throws: ChannelError.ioOnClosedChannel) { try await written.futureResult.get() }
+            await #expect(throws: ChannelError.eof) { try await received.futureResult.get() }
+            try? await channel.close()
             try await server.close()
         }
     }

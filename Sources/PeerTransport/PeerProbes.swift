@@ -19,7 +19,7 @@ final class PeerProbes {
 
     func start() {
         let bound = NIOLoopBound(self, eventLoop: core.eventLoop)
-        // Each probe takes the next of the peer's spare lines.
+        // The peer's spare lines take turns.
         let pause = TimeAmount.nanoseconds(PeerLimits.probingInterval.nanoseconds / Int64(SpareLines.count))
         timer = core.eventLoop.scheduleRepeatedTask(initialDelay: pause, delay: pause) { _ in bound.value.probe() }
     }
@@ -35,7 +35,7 @@ final class PeerProbes {
         turn = (turn + 1) % SpareLines.count
         for peer in core.peers {
             let id = peer.id
-            peer.spareLines.ask(request, over: turn) { [weak self] in self?.answered(id, $0) }
+            peer.spareLines.ask(request, turn: turn) { [weak self] in self?.answered(id, $0) }
         }
     }
 

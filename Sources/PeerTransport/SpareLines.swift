@@ -11,38 +11,61 @@ final class SpareLines {
     static let count = 2
 
     private let core: TransportCore
-    private let lines: [KeptConnection]
-    private var urls: PeerURLs
+    private let lines: [Line]
+
+    private final class Line {
+        let connection: KeptConnection
+        var urls: PeerURLs
+
+        init(_ connection: KeptConnection, urls: PeerURLs) {
+            self.connection = connection
+            self.urls = urls
+        }
+
+        var url: String { urls.current ?? "" }
+        /// Open, and waiting for nothing.
+        var isReady: Bool { connection.isReady(for: url) }
+    }
 
     init(_ core: TransportCore, urls: PeerURLs) {
         self.core = core
-        self.urls = urls
-        lines = (0..<Self.count).map { _ in KeptConnection(core.connector) }
+        lines = (0..<Self.count).map { _ in Line(KeptConnection(core.connector), urls: urls) }
     }
 
     /// To be called when the peer can be reached; probes need not come first.
     func open() {
-        for line in lines { line.open(to: urls.current ?? "") }
+        for line in lines { line.connection.open(to: line.url) }
     }
 
-    /// - Parameter turn: which line. Nothing is asked while it waits for an answer, or every other one does: one is
-    ///   always left free.
-    func ask(_ request: PeerRequest, over turn: Int, finish: @escaping (Result<PeerAnswer, any Error>) -> Void) {
-        let line = lines[turn]
-        guard !line.isBusy, lines.contains(where: { $0 !== line && !$0.isBusy }) else { return }
-        line.send(request, to: urls.current ?? "") { [weak self] result in
-            if case .failure = result { self?.urls.moveOn() }
+    /// - Parameter turn: which line is next, if all are open; one that is closed comes first. While the other lines
+    ///   wait for answers nothing is asked: the last one is left free, and only opened.
+    func ask(_ request: PeerRequest, turn: Int, finish: @escaping (Result<PeerAnswer, any Error>) -> Void) {
+        let free = lines.filter { !$0.connection.isBusy }
+        guard free.count > 1 else {
+            for line in free { line.connection.open(to: line.url) }
+            return
+        }
+        let line = free.first { !$0.isReady } ?? lines[turn]
+        line.connection.send(request, to: line.url) { [weak self] result in
+            switch result {
+            case .success: self?.open()
+            case .failure: line.urls.moveOn()
+            }
             finish(result)
         }
     }
 
-    /// Posts a message at once, if a line is free. It is also on its way by a stream: nobody waits for the outcome.
+    /// Posts a message at once, if a line is ready. It is also on its way by a stream: nobody waits for the outcome.
     func post(_ message: Message) {
-        guard let url = urls.current, let line = lines.first(where: { $0.isReady(for: url) }) else { return }
-        line.send(core.post(message), to: url) { _ in }
+        guard let line = lines.first(where: \.isReady) else { return }
+        line.connection.send(core.post(message), to: line.url) { _ in }
     }
 
-    func update(_ urls: [String]) { self.urls.replace(with: urls) }
+    func update(_ urls: [String]) {
+        for line in lines { line.urls.replace(with: urls) }
+    }
 
-    func close() { for line in lines { line.close() } }
+    func close() {
+        for line in lines { line.connection.close() }
+    }
 }

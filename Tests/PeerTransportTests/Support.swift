@@ -203,16 +203,16 @@ final class TestPeer {
     var files: [String] { (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] }
 }
 
-/// Log lines of level `warning` and above, kept to be looked at.
+/// Log lines of level `info` and above, kept to be looked at.
 final class RecordedLog: LogHandler {
-    private let warnings = Mutex<[String]>([])
+    private let kept = Mutex<[String]>([])
 
     var metadata: Logger.Metadata {
         get { [:] }
         set {}
     }
     var logLevel: Logger.Level {
-        get { .warning }
+        get { .info }
         set {}
     }
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -222,10 +222,10 @@ final class RecordedLog: LogHandler {
 
     func log(event: LogEvent) {
         let fields = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        warnings.withLock { $0.append("\(event.message)\(fields)") }
+        kept.withLock { $0.append("\(event.message)\(fields)") }
     }
 
-    func lines(with text: String) -> [String] { warnings.withLock { $0.filter { $0.contains(text) } } }
+    func lines(with text: String) -> [String] { kept.withLock { $0.filter { $0.contains(text) } } }
 }
 
 /// A backend file of more than one piece of a transfer.

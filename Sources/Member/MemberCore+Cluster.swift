@@ -143,7 +143,7 @@ extension MemberCore {
         var change = change
         change.id = ids.next()
         try proposeOrKeep(change)
-        pending.insert(change.id, .membership(address, answer), deadline: deadline)
+        pending.insert(change.id, .membership(address, answer), since: now, deadline: deadline)
     }
 
     /// The change with this ID has been applied, or refused when it was its turn.

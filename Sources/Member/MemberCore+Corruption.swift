@@ -326,6 +326,6 @@ extension MemberCore {
         let id = ids.next()
         queueProposal(
             ProposalKind.alarm.entry(OwnMessage.alarm(.corrupt, of: member, raised: raised), requestID: id), id)
-        pending.insert(id, .own(.corruptAlarm), deadline: requestLimit)
+        pending.insert(id, .own(.corruptAlarm), since: now, deadline: requestLimit)
     }
 }

@@ -73,7 +73,7 @@ extension MemberCore {
         let id = ids.next()
         let message = OwnMessage.downgrade(enabled: info.isEnabled, target: info.targetText)
         queueProposal(ProposalKind.downgradeInfoSet.entry(message, requestID: id), id)
-        pending.insert(id, waiter, deadline: deadline)
+        pending.insert(id, waiter, since: now, deadline: deadline)
     }
 
     func answerDowngrade(to address: ReplyAddress) {

@@ -144,7 +144,7 @@ extension MemberCore {
             guard let number = propose(leases: [(.leaseCheckpoint, message)])?.first else {
                 return outbox.refuse(waiter.address, .timeout)
             }
-            pending.insert(number, .renewal(waiter), deadline: waiter.deadline)
+            pending.insert(number, .renewal(waiter), since: now, deadline: waiter.deadline)
         case .renewed(let seconds):
             figures.leases.renewed += 1
             answer(waiter, .alive(seconds))

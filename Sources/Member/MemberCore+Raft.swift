@@ -35,7 +35,10 @@ extension MemberCore {
         }
         leadershipMoved()
         moveLeaseClock()
-        if leader != .none { figures.leaderChanges += 1 }
+        if leader != .none {
+            figures.leaderChanges += 1
+            leaderKnownSince = now
+        }
         if former == localID && leader == .none && node.term == leaderTerm { refuseUncommitted() }
         leaderTerm = node.term
         // A read index that the former leader promised is void.

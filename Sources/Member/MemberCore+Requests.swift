@@ -180,7 +180,7 @@ extension MemberCore {
         let entry = kind.entry(message, requestID: id, identity: identity)
         guard entry.count <= configuration.maxRequestBytes else { throw .requestTooLarge }
         queueProposal(entry, id)
-        pending.insert(id, .client(address), deadline: deadline)
+        pending.insert(id, .client(address), since: now, deadline: deadline)
     }
 
     /// Refuses what would take the backend over its quota, and raises the alarm that makes every member refuse it.
@@ -229,7 +229,7 @@ extension MemberCore {
         let id = ids.next()
         // Nobody's name is needed for it: only clients' alarms are checked, before they are proposed.
         queueProposal(ProposalKind.alarm.entry(request, requestID: id), id)
-        pending.insert(id, .own(.alarm), deadline: now + configuration.requestTimeout)
+        pending.insert(id, .own(.alarm), since: now, deadline: now + configuration.requestTimeout)
     }
 
     /// Proposes everything that is queued, in one step. Without a leader it stays queued until its time is over.

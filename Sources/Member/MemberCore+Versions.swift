@@ -123,6 +123,6 @@ extension MemberCore {
     private func propose(own: PendingRequests.OwnProposal, _ deadline: Instant, _ entry: (UInt64) -> [UInt8]) {
         let id = ids.next()
         queueProposal(entry(id), id)
-        pending.insert(id, .own(own), deadline: deadline)
+        pending.insert(id, .own(own), since: now, deadline: deadline)
     }
 }

@@ -27,6 +27,8 @@ package final class MemberCore {
     var leader = MemberID.none
     /// The term in which that came to be so.
     var leaderTerm = Term.zero
+    /// When the newest leader became known here; nil before the first.
+    var leaderKnownSince: Instant?
     var ids: RequestIDGenerator
 
     /// Proposals of this turn, or of earlier ones while no leader is known.
@@ -279,12 +281,12 @@ package final class MemberCore {
     private func expire() {
         let expired = pending.removeExpired(at: now)
         let unproposed = expired.isEmpty ? [] : unproposedIDs
-        for (id, waiter) in expired {
-            switch waiter {
+        for each in expired {
+            switch each.waiter {
             case .client(let address), .membership(let address, _), .downgrade(let address):
                 figures.proposalsFailed += 1
-                outbox.refuse(address, unproposed.contains(id) ? .deadlineExceeded : .timeout)
-            case .renewal(let waiter): outbox.refuse(waiter.address, .timeout)
+                outbox.refuse(address, unproposed.contains(each.id) ? .deadlineExceeded : timeout(since: each.since))
+            case .renewal(let waiter): outbox.refuse(waiter.address, timeout(since: each.since))
             case .own(.publish): hasPublished = false
             case .own(.clusterVersion): isSettingVersion = false
             case .own(.alarm): isChangingAlarm = false

@@ -39,7 +39,16 @@ package struct PendingRequests {
 
     private struct Pending {
         var waiter: Waiter
+        var since: Instant
         var deadline: Instant
+    }
+
+    /// What nobody has answered in time.
+    package struct Expired {
+        package var id: UInt64
+        package var waiter: Waiter
+        /// When it was taken in.
+        package var since: Instant
     }
 
     private var byID: [UInt64: Pending] = [:]
@@ -50,8 +59,8 @@ package struct PendingRequests {
 
     package var count: Int { byID.count }
 
-    package mutating func insert(_ id: UInt64, _ waiter: Waiter, deadline: Instant) {
-        byID[id] = Pending(waiter: waiter, deadline: deadline)
+    package mutating func insert(_ id: UInt64, _ waiter: Waiter, since: Instant, deadline: Instant) {
+        byID[id] = Pending(waiter: waiter, since: since, deadline: deadline)
         if deadline < earliestDeadline { earliestDeadline = deadline }
     }
 
@@ -60,12 +69,12 @@ package struct PendingRequests {
     package mutating func remove(_ id: UInt64) -> Waiter? { byID.removeValue(forKey: id)?.waiter }
 
     /// Takes out what is due, in the order of the IDs. O(1) while nothing is due, otherwise O(pending).
-    package mutating func removeExpired(at now: Instant) -> [(id: UInt64, waiter: Waiter)] {
+    package mutating func removeExpired(at now: Instant) -> [Expired] {
         guard earliestDeadline <= now else { return [] }
         let due = byID.filter { $0.value.deadline <= now }.sorted { $0.key < $1.key }
         for (id, _) in due { byID[id] = nil }
         earliestDeadline = byID.values.reduce(Instant(nanoseconds: .max)) { min($0, $1.deadline) }
-        return due.map { ($0.key, $0.value.waiter) }
+        return due.map { Expired(id: $0.key, waiter: $0.value.waiter, since: $0.value.since) }
     }
 
     /// Takes out all clients that wait for changes of the data, in the order of the IDs.

@@ -176,6 +176,6 @@ enum KV {
             member.turn()
             clock.advance(.milliseconds(10))
         }
-        #expect(member.takeResponse(1) == .failure(.timeout))
+        #expect(member.takeResponse(1) == .failure(.deadlineExceeded))
     }
 }

@@ -27,7 +27,7 @@ import Testing
     func pending() {
         var pending = PendingRequests()
         for id in UInt64(1)...5 {
-            pending.insert(id, .client(ReplyAddress(sink: 0, ticket: id * 10)), deadline: at(Int(id)))
+            pending.insert(id, .client(ReplyAddress(sink: 0, ticket: id * 10)), since: at(0), deadline: at(Int(id)))
         }
         guard case .client(let address)? = pending.remove(2) else {
             Issue.record("2 was pending")

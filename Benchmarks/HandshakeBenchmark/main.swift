@@ -12,7 +12,9 @@ import NIOPosix
 import PlatformLinux
 import TLS
 
-struct Usage: Error {}
+struct Usage: Error, CustomStringConvertible {
+    var description: String { "wrong arguments; Benchmarks/HandshakeBenchmark/run starts this program" }
+}
 
 /// Sends back what comes in.
 final class Echo: ChannelInboundHandler {

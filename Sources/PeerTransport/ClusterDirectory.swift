@@ -78,8 +78,8 @@ public struct ClusterDirectory: Sendable {
 
     private static let oldestVersion = PeerVersion(major: 3, minor: 0)
 
-    private func ask(_ url: String, _ path: String) async -> PeerQuestion.Answer? {
-        let promise = connector.eventLoop.makePromise(of: PeerQuestion.Answer?.self)
+    private func ask(_ url: String, _ path: String) async -> PeerAnswer? {
+        let promise = connector.eventLoop.makePromise(of: PeerAnswer?.self)
         connector.eventLoop.execute { [connector, timeout] in
             PeerQuestion.ask(url, .GET, path, through: connector, timeout: timeout) { result in
                 promise.succeed(try? result.get())

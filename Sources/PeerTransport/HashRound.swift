@@ -63,7 +63,7 @@ extension PeerHash {
 }
 
 extension PeerHash.Answer {
-    init(_ result: Result<PeerQuestion.Answer, any Error>) {
+    init(_ result: Result<PeerAnswer, any Error>) {
         switch result {
         case .failure(let error): self = .none("\(error)")
         case .success(let answer):

@@ -130,11 +130,11 @@ final class KeptConnection {
     fileprivate func received(_ head: HTTPResponseHead) { exchange?.head = head }
 
     fileprivate func received(_ part: inout ByteBuffer) {
-        guard let exchange else { return }
-        guard exchange.body.count + part.readableBytes <= PeerLimits.answerBytes else {
+        guard let count = exchange?.body.count else { return }
+        guard count + part.readableBytes <= PeerLimits.answerBytes else {
             return end(.failure(PeerFailure.answerTooLarge))
         }
-        self.exchange?.body.append(contentsOf: part.readableBytesView)
+        exchange?.body.append(contentsOf: part.readableBytesView)
     }
 
     fileprivate func completed() {

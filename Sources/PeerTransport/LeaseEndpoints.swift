@@ -97,7 +97,7 @@ extension LeaseQuestion {
 
 extension LeaseAnswer {
     /// nil when the answer is to be sought again: the asked member does not lead, or could not be reached.
-    init?(_ result: Result<PeerQuestion.Answer, any Error>, to question: LeaseQuestion) {
+    init?(_ result: Result<PeerAnswer, any Error>, to question: LeaseQuestion) {
         guard case .success(let answer) = result else { return nil }
         switch answer.status {
         case 200:

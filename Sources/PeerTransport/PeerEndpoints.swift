@@ -214,7 +214,7 @@ final class PeerEndpoints {
 
 /// How the leader answers a forwarded promotion.
 enum PromotionAnswer {
-    static func error(of result: Result<PeerQuestion.Answer, any Error>) -> EtcdError? {
+    static func error(of result: Result<PeerAnswer, any Error>) -> EtcdError? {
         guard case .success(let answer) = result else { return .timeout }
         let text = String(decoding: answer.body, as: UTF8.self)
         switch answer.status {

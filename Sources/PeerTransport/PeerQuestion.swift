@@ -4,13 +4,11 @@ internal import NIOHTTP1
 
 /// One request on a connection of its own, and its whole answer: `/members`, `/version`, promotions.
 enum PeerQuestion {
-    typealias Answer = PeerAnswer
-
     /// Asks. `finish` is called once, on the event loop.
     static func ask(
         _ url: String, _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: [UInt8] = [],
         through connector: PeerConnector, timeout: TimeAmount,
-        finish: @escaping (Result<Answer, any Error>) -> Void
+        finish: @escaping (Result<PeerAnswer, any Error>) -> Void
     ) {
         var headers = headers
         headers.replaceOrAdd(name: "Connection", value: "close")

@@ -41,7 +41,7 @@ final class PostPipeline {
 
     private func next() {
         guard !isStopped, !connection.isBusy, let message = queue.first else { return }
-        connection.send(core.post(message), to: urls.current ?? "") { [weak self] in self?.posted($0) }
+        connection.send(core.request(bringing: message), to: urls.current ?? "") { [weak self] in self?.posted($0) }
     }
 
     private func posted(_ result: Result<PeerAnswer, any Error>) {
@@ -70,8 +70,8 @@ final class PostPipeline {
 }
 
 extension TransportCore {
-    /// The request that brings a message.
-    func post(_ message: Message) -> PeerRequest {
+    /// The request that brings a message, whose bytes are counted as sent.
+    func request(bringing message: Message) -> PeerRequest {
         var body: [UInt8] = []
         message.encode(to: &body)
         record(of: message.to).value.sentBytes += UInt64(body.count)

@@ -45,7 +45,7 @@ final class SpareLines {
             for line in free { line.connection.open(to: line.url) }
             return
         }
-        let line = free.first { !$0.isReady } ?? lines[turn]
+        let line = free.first { !$0.isReady } ?? free[turn % free.count]
         line.connection.send(request, to: line.url) { [weak self] result in
             switch result {
             case .success: self?.open()
@@ -58,7 +58,7 @@ final class SpareLines {
     /// Posts a message at once, if a line is ready. It is also on its way by a stream: nobody waits for the outcome.
     func post(_ message: Message) {
         guard let line = lines.first(where: \.isReady) else { return }
-        line.connection.send(core.post(message), to: line.url) { _ in }
+        line.connection.send(core.request(bringing: message), to: line.url) { _ in }
     }
 
     func update(_ urls: [String]) {

@@ -108,7 +108,9 @@ public struct ExpectedContent: Sendable {
 
     private static func bytes(of path: String) throws -> Data {
         guard path.hasSuffix(".gz") else { return try Data(contentsOf: URL(fileURLWithPath: path)) }
-        return Data(try Spawn.output(of: "/usr/bin/env", ["gzip", "-dc", path]).bytes)
+        let (end, bytes) = try Spawn.output(of: "/usr/bin/env", ["gzip", "-dc", path])
+        guard end?.isSuccess == true else { throw FixtureArchive.Unreadable(description: "gzip -dc \(path) failed") }
+        return Data(bytes)
     }
 }
 

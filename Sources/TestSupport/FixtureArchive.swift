@@ -21,7 +21,7 @@ public final class FixtureArchive: Sendable {
         path = temporary + "/" + name.dropLast(".tar.gz".count)
         let arguments = ["tar", "xzf", "\(fixtures)/\(archive)", "-C", temporary] + members
         let (end, _) = try Spawn.output(of: "/usr/bin/env", arguments)
-        guard end?.status == 0, end?.signalled == false else {
+        guard end?.isSuccess == true else {
             throw Unreadable(description: "tar xzf \(archive) failed")
         }
     }

@@ -61,6 +61,8 @@ public final class ChildProcess: Sendable {
     public struct End: Sendable {
         public var status: Int32
         public var signalled: Bool
+
+        var isSuccess: Bool { status == 0 && !signalled }
     }
 
     public let pid: Int32

@@ -21,10 +21,16 @@ import Testing
     }()
 
     private static func rounds(_ usual: Int) -> Int {
-        environment["MARTLET_FAULT_ROUNDS"].flatMap { Int($0) } ?? usual
+        number("MARTLET_FAULT_ROUNDS", usual)
     }
 
-    private static let milliseconds = environment["MARTLET_ELECTION_TIMEOUT"].flatMap { Int($0) } ?? 500
+    private static func number(_ variable: String, _ usual: Int) -> Int {
+        guard let text = environment[variable] else { return usual }
+        guard let number = Int(text), number > 0 else { preconditionFailure("\(variable): no number above 0: \(text)") }
+        return number
+    }
+
+    private static let milliseconds = number("MARTLET_ELECTION_TIMEOUT", 500)
     static let electionTimeout = Duration.milliseconds(milliseconds)
     /// What a loaded machine may take on top of the time that the protocol needs: for the processes to run at all, for
     /// clients to give up on a dead member (`HistoryLoad.Settings.callTimeout`), and for a vote that was split.

@@ -1,62 +1,16 @@
 import Base
 import Member
-import NIOCore
-import NIOPosix
 import PeerTransport
 import RaftCore
-import Synchronization
 import TestSupport
 import Testing
 
 /// A peer that gives what is no stream of raft messages: nothing of it reaches the member, and it is dialled again.
 @Suite(.serialized) struct BadStreamTests {
-    /// Answers every request with the same bytes.
-    private final class RoguePeer {
-        let port = LoopbackPorts.next()
-        private let channel: any Channel
-        private let requests = Requests()
-
-        final class Requests: Sendable {
-            let paths = Mutex<[String]>([])
-        }
-
-        init(_ answer: [UInt8], hangsUp: Bool) async throws {
-            let requests = requests
-            channel = try await ServerBootstrap(group: TestPeer.group)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(Handler(requests, answer, hangsUp: hangsUp))
-                    }
-                }
-                .bind(host: "127.0.0.1", port: port).get()
-        }
-
-        func stop() async throws { try await channel.close() }
-
-        /// How often each kind of stream was dialled.
-        func dials(_ kind: String) -> Int { requests.paths.withLock { $0.count { $0.contains("/\(kind)/") } } }
-
-        private final class Handler: ChannelInboundHandler {
-            typealias InboundIn = ByteBuffer
-            typealias OutboundOut = ByteBuffer
-            private let requests: Requests
-            private let answer: [UInt8]
-            private let hangsUp: Bool
-
-            init(_ requests: Requests, _ answer: [UInt8], hangsUp: Bool) {
-                self.requests = requests
-                self.answer = answer
-                self.hangsUp = hangsUp
-            }
-
-            func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-                let line = String(buffer: unwrapInboundIn(data)).prefix { $0 != "\r\n" }
-                guard line.hasPrefix("GET /raft/stream/") else { return context.close(promise: nil) }
-                requests.paths.withLock { $0.append(String(line)) }
-                let written = context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: answer)))
-                let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-                if hangsUp { written.whenComplete { _ in bound.value.close(promise: nil) } }
-            }
+    /// Gives the same bytes as each stream, and nothing else.
+    private static func rogue(_ stream: [UInt8], hangsUp: Bool) async throws -> RoguePeer {
+        try await RoguePeer { request in
+            request.hasPrefix("GET /raft/stream/") ? .answer(stream, hangsUp: hangsUp) : .answer([], hangsUp: true)
         }
     }
 
@@ -111,12 +65,13 @@ import Testing
     @Test(arguments: cases) func isDialledAgain(_ test: Case) async throws {
         let chunk = String(test.body.count, radix: 16) + "\r\n"
         let body = test.head.isEmpty ? test.body : Array(chunk.utf8) + test.body + Array("\r\n0\r\n\r\n".utf8)
-        let rogue = try await RoguePeer(Array(test.head.utf8) + body, hangsUp: test.hangsUp)
+        let answer = Array(test.head.utf8) + body
+        let rogue = try await Self.rogue(answer, hangsUp: test.hangsUp)
         let peer = try await TestPeer(1)
         var work = PeerWork()
         work.changes = [.add(MemberID(2), peerURLs: ["http://127.0.0.1:\(rogue.port)"])]
         peer.transport.carry(work)
-        #expect(await eventually { rogue.dials("message") >= 3 && rogue.dials("msgapp") >= 3 }, "it is given up")
+        #expect(await eventually { rogue.count("/message/") >= 3 && rogue.count("/msgapp/") >= 3 }, "it is given up")
         #expect(peer.host.messages.isEmpty)
         let record = try #require(await peer.statistics().peers.first)
         #expect((record.receiveFailures > 0) == test.isFailure)
@@ -140,8 +95,8 @@ import Testing
     /// The control: what is a stream is read.
     @Test func aStreamIsRead() async throws {
         let bytes = Self.frame(Self.heartbeat)
-        let rogue = try await RoguePeer(
-            Array((Self.head() + "10\r\n").utf8) + bytes + Array("\r\n".utf8), hangsUp: false)
+        let answer = Array((Self.head() + "10\r\n").utf8) + bytes + Array("\r\n".utf8)
+        let rogue = try await Self.rogue(answer, hangsUp: false)
         let peer = try await TestPeer(1)
         var work = PeerWork()
         work.changes = [.add(MemberID(2), peerURLs: ["http://127.0.0.1:\(rogue.port)"])]
